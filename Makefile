@@ -1,0 +1,36 @@
+# The two commands that a newcomer needs are `make demo` and `make test`; both make .venv first, once.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test test-all check format bench lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+.venv/.ready: requirements/dev.lock pyproject.toml scripts/setup
+	@PYTHON=$(PYTHON) scripts/setup
+
+demo: .venv/.ready  ## both modes on real input: even/odd, then file types of 2,000 real files
+	@$(BIN)/python examples/demo.py
+
+test: .venv/.ready  ## style, types and the tests of the core and the light extras
+	@scripts/check
+	@scripts/test
+
+test-all: .venv/.ready  ## the tests that need heavy packages, which this installs
+	@scripts/test-all
+
+check: .venv/.ready  ## style and types only
+	@scripts/check
+
+format: .venv/.ready  ## put the code into the house style
+	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
+
+bench: .venv/.ready  ## measure both modes against hand-written loops
+	@$(BIN)/python benchmarks/realtime.py && $(BIN)/python benchmarks/batch.py
+
+lock: .venv/.ready  ## pin the newest versions of everything the project uses
+	@scripts/lock
+
+clean:  ## remove what the other targets made
+	rm -rf .venv .demo build dist site

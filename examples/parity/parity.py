@@ -1,0 +1,6 @@
+import twofold
+
+
+@twofold.model
+def parity(number: int) -> str:
+    return "Even" if number % 2 == 0 else "Odd"
