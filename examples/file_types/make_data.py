@@ -1,6 +1,6 @@
 """Makes the table of real files that the example runs over: path and content, one row a file.
 
-    python make_data.py FOLDER OUTPUT.parquet [N_FILES]
+python make_data.py FOLDER OUTPUT.parquet [N_FILES]
 """
 
 import sys

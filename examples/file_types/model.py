@@ -1,4 +1,7 @@
-"""The type of a file from its bytes: the ONNX model of the `magika` package, whole contents in, a label and a score out."""
+"""The type of a file from its bytes: the ONNX model that the `magika` package carries.
+
+A file's content in, a label and a score out.
+"""
 
 import json
 from dataclasses import dataclass
