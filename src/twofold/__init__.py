@@ -1,0 +1,60 @@
+"""One model definition, two modes, the same answers: real-time and batch inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twofold._version import __version__
+
+if TYPE_CHECKING:
+    from twofold._batch import BatchReport, batch
+    from twofold._compare import compare
+    from twofold._errors import BadRow, TwofoldError
+    from twofold._model import Model, artifact, load, model
+    from twofold._realtime import serve
+    from twofold._signature import Shape
+
+__all__ = [
+    "BadRow",
+    "BatchReport",
+    "Model",
+    "Shape",
+    "TwofoldError",
+    "__version__",
+    "artifact",
+    "batch",
+    "compare",
+    "load",
+    "model",
+    "serve",
+]
+
+# Where each public name lives; imported when it is first asked for, so that `import twofold` stays light.
+_HOMES = {
+    "BadRow": "twofold._errors",
+    "BatchReport": "twofold._batch",
+    "Model": "twofold._model",
+    "Shape": "twofold._signature",
+    "TwofoldError": "twofold._errors",
+    "artifact": "twofold._model",
+    "batch": "twofold._batch",
+    "compare": "twofold._compare",
+    "load": "twofold._model",
+    "model": "twofold._model",
+    "serve": "twofold._realtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'twofold' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,149 @@
+"""What all commands share: how options show themselves, the options that choose a model, and how to load it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from twofold._errors import UsageError
+
+if TYPE_CHECKING:
+    from twofold._model import Model
+
+__all__ = [
+    "Command",
+    "ModelChoice",
+    "Session",
+    "json_option",
+    "load_model",
+    "model_options",
+    "names",
+    "option",
+    "pairs",
+    "subcommand",
+    "traceback_option",
+]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@dataclass
+class Session:
+    """What holds for the whole command line."""
+
+    traceback: bool = False
+
+
+def option(*declarations: str, **settings: Any) -> Callable[[_Function], _Function]:
+    """A click option that shows its environment variable in the help."""
+    settings.setdefault("show_envvar", True)
+    return click.option(*declarations, **settings)
+
+
+def _remember_traceback(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    session = ctx.find_object(Session)
+    if value and session is not None:
+        session.traceback = True
+
+
+def traceback_option(function: _Function) -> _Function:
+    return option(
+        "--traceback",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_remember_traceback,
+        help="On an error, show where in the code it arose.",
+    )(function)
+
+
+class Command(click.Command):
+    """A command whose help ends with examples, printed as they are."""
+
+    def __init__(self, *args: Any, examples: str = "", **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            formatter.write("\n" + self.examples.strip("\n") + "\n")
+
+
+def subcommand(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Command]:
+    """Declare a subcommand; every one takes --traceback too."""
+
+    def declare(function: Callable[..., Any]) -> Command:
+        return click.command(name, cls=Command, examples=examples)(traceback_option(function))
+
+    return declare
+
+
+json_option = option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model reference as given on the command line, and how to read it."""
+
+    reference: str
+    settings: dict[str, str]
+    outputs: tuple[str, ...]
+    nulls: str
+
+
+def model_options(function: _Function) -> _Function:
+    """The argument MODEL and the options --set, --outputs and --nulls, handed on as one `model: ModelChoice`."""
+
+    @click.argument("model", metavar="MODEL")
+    @option(
+        "--set",
+        "settings",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="Fill an argument of the model's constructor, typed by its annotation. May be repeated.",
+    )
+    @option(
+        "--outputs",
+        metavar="NAME,…",
+        default="",
+        help="Answer only these outputs of an ONNX model, in this order.",
+        show_default=False,
+    )
+    @option(
+        "--nulls",
+        type=click.Choice(["refuse", "nan"]),
+        default="refuse",
+        help="A null in a float input of an ONNX model: refuse the row, or take it as NaN.",
+    )
+    @functools.wraps(function)
+    def with_choice(*args: Any, model: str, settings: tuple[str, ...], outputs: str, nulls: str, **rest: Any) -> Any:
+        choice = ModelChoice(model, pairs("--set", settings), names(outputs), nulls)
+        return function(*args, model=choice, **rest)
+
+    return with_choice  # type: ignore[return-value]
+
+
+def pairs(flag: str, given: tuple[str, ...], what: str = "NAME=VALUE") -> dict[str, str]:
+    """`a=1` texts as a dict."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(f"{flag} takes {what}, and got {text!r}.")
+        found[name] = value
+    return found
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a,b` as a tuple; empty for empty."""
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def load_model(choice: ModelChoice) -> Model:
+    from twofold._model import load
+
+    return load(choice.reference, settings=choice.settings, outputs=choice.outputs, nulls=choice.nulls)  # type: ignore[arg-type]

@@ -1,0 +1,62 @@
+"""Percentiles that the number of samples supports.
+
+The 99th percentile follows the early-stopping rule of MLPerf's LoadGen: it is the smallest observed latency of which
+it is 99 % certain that at most 1 % of all answers take longer. From n independent samples that is the one with t
+larger ones, t being the largest number for which seeing at most t of n over a true 99th percentile has a probability
+of 1 % at most. No t exists below 459 samples, and then there is no p99.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["MIN_P99_SAMPLES", "Latency", "allowed_over", "summarise"]
+
+MIN_P99_SAMPLES = 459
+_DOUBT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds of `samples` answers; `p99_ms` is None from fewer than 459 samples."""
+
+    samples: int
+    p50_ms: float
+    p99_ms: float | None
+    max_ms: float
+
+    def to_json(self) -> dict[str, object]:
+        return {"samples": self.samples, "p50_ms": self.p50_ms, "p99_ms": self.p99_ms, "max_ms": self.max_ms}
+
+
+def allowed_over(samples: int, quantile: float = 0.99) -> int:
+    """How many of `samples` may lie over a bound that is still, with 99 % certainty, at or over the quantile.
+
+    -1 when there are too few samples to say anything.
+    """
+    over = 1.0 - quantile
+    total, allowed = 0.0, -1
+    for count in range(samples + 1):
+        total += math.exp(
+            math.lgamma(samples + 1)
+            - math.lgamma(count + 1)
+            - math.lgamma(samples - count + 1)
+            + count * math.log(over)
+            + (samples - count) * math.log(quantile)
+        )
+        if total > _DOUBT:
+            break
+        allowed = count
+    return allowed
+
+
+def summarise(latencies_s: Iterable[float]) -> Latency:
+    """Of at least one latency in seconds."""
+    ordered = sorted(latencies_s)
+    n = len(ordered)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    allowed = allowed_over(n)
+    p99 = ordered[n - 1 - allowed] * 1e3 if allowed >= 0 else None
+    return Latency(n, middle * 1e3, p99, ordered[-1] * 1e3)
