@@ -5,6 +5,7 @@
     │   ├── OverwriteRefused     exit 2   an output that is not ours, or a run with something changed
     │   └── MissingExtra         exit 2   an optional package is not installed
     ├── ModelError               exit 1   the model cannot be found, read, loaded or trusted
+    │   └── WrongResult          exit 1   predict answered with something its signature does not say
     ├── InputError               exit 1   the data that was given cannot be read
     │   ├── NotJson              a request body that is not JSON
     │   └── RowsDoNotFit         rows that do not fit the signature; has .errors
@@ -35,6 +36,7 @@ __all__ = [
     "RunStopped",
     "TwofoldError",
     "UsageError",
+    "WrongResult",
     "shorten",
 ]
 
@@ -77,6 +79,10 @@ class MissingExtra(UsageError):
 
 class ModelError(TwofoldError):
     code = "model_error"
+
+
+class WrongResult(ModelError):
+    code = "wrong_result"
 
 
 class InputError(TwofoldError):
