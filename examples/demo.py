@@ -1,7 +1,7 @@
 """`make demo`: both modes on real input, no network.
 
-(a) even or odd, in both modes; (b) the types of 2,000 real files by the ONNX model of the `magika` package: served and asked
-over HTTP, run in batch over the table of those files, and the two compared.
+(a) even or odd; (b) the types of 2,000 real files, by the ONNX model that the `magika` package carries: served and
+asked over HTTP, run in batch over the table of those files, and the two modes compared.
 """
 
 from __future__ import annotations
