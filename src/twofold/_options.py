@@ -1,0 +1,63 @@
+"""Small frozen option objects. Units are in the names; a default here is the default everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from twofold._errors import UsageError
+
+__all__ = ["BatchOptions", "ServeOptions"]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How a batch runs. `map`, `keep`, `rename`, `limit_rows`, `batch_rows` and `split_rows` shape the output: a run
+    that has begun goes on with the same ones only. The others may change from one start to the next.
+
+    `workers`: rows are computed at this many places at once (None: one a core). `batch_rows`: rows a model call sees
+    at most (None: 8,192, fewer when rows are large). `split_rows`: rows of a part (None: chosen from the cost of a
+    row). `map`: field -> column, or a range of columns `f0..f29`. `keep`: the input's columns that the output has
+    (None: all). `rename`: name of an answer -> its column. `max_bad_rows`: "100" or "0.5%" (None: any number, and exit
+    code 3 if there are some). `call_timeout_s`: a model call that takes longer is given up.
+    """
+
+    workers: int | None = None
+    batch_rows: int | None = None
+    split_rows: int | None = None
+    map: dict[str, str] = field(default_factory=dict)
+    keep: tuple[str, ...] | None = None
+    rename: dict[str, str] = field(default_factory=dict)
+    limit_rows: int | None = None
+    max_bad_rows: str | int | None = None
+    overwrite: bool = False
+    call_timeout_s: float = 300.0
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How a model is served.
+
+    `port` 0: a free one. `workers`: server processes, or model processes (None: one a core; one for a model that
+    waits, so that its `concurrency` is the whole server's). `layout`: "inline" computes in the server processes,
+    "isolate" in model processes beside one server process, "auto" measures one row and chooses. `deadline_s`: a row
+    that is not answered by then is given up. `max_body_bytes`: of one request. `batch_rows`: rows a model call sees
+    at most. `loop`: the event loop; "auto" takes uvloop where it is installed.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int | None = None
+    layout: Literal["auto", "inline", "isolate"] = "auto"
+    deadline_s: float = 30.0
+    max_body_bytes: int = 32 << 20
+    batch_rows: int = 1024
+    loop: Literal["auto", "uvloop", "asyncio"] = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"The port must lie between 0 and 65535 (0 picks a free one), and {self.port} was given.")
+        for name in ("workers", "deadline_s", "max_body_bytes", "batch_rows"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"{name} must be more than 0, and {value} was given.")
