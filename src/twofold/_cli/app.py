@@ -32,10 +32,10 @@ COMMANDS = {
 class Commands(click.Group):
     """Looks commands up in the table, and suggests the right name for a wrong one."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in COMMANDS:
             return None
         command: click.Command = import_module(f"twofold._cli.{name}").command
@@ -47,18 +47,15 @@ class Commands(click.Group):
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             close = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-            if close:
-                hint = f"Did you mean '{close[0]}'?"
-            else:
-                hint = f"The commands are {', '.join(COMMANDS)}."
+            hint = f"Did you mean '{close[0]}'?" if close else f"The commands are {', '.join(COMMANDS)}."
             raise click.UsageError(f"There is no command '{name}'. {hint}", ctx)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         formatter.write("\n" + _EPILOG)
 
 
@@ -136,4 +133,3 @@ def _complain(session: Session, error: BaseException, words: str, code: int) -> 
         traceback.print_exception(error)
     click.echo(f"twofold: {words}", err=True)
     return code
-

@@ -68,7 +68,7 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.examples = examples
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         if self.examples:
             formatter.write("\n" + self.examples.strip("\n") + "\n")
 

@@ -35,7 +35,7 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to send. Bodies are sent in order, again from the first after the last.
 
     The measured part ends when `min_seconds` are over and `min_requests` are answered, or after `max_seconds`.
-    `stall_s` is how long one answer may take before its connection is given up.
+    `stall_s` is how long one answer may take before its connection is given up, `connect_s` how long to try to connect.
     """
 
     host: str
@@ -47,6 +47,7 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     max_seconds: float = 120.0
     warmup_seconds: float = 0.0
     stall_s: float = 90.0
+    connect_s: float = 10.0
 
 
 class LoadResult(msgspec.Struct, kw_only=True):
@@ -166,7 +167,7 @@ class _Connection(asyncio.Protocol):
     def give_up(self) -> None:
         self._transport.abort()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         if not self.complete:
             self._load.lost(self._index)
         self._load.closed(self)
@@ -221,7 +222,7 @@ class _Load:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         plan = self.plan
-        deadline = time.perf_counter() + 10.0
+        deadline = time.perf_counter() + plan.connect_s
         while True:
             try:
                 await loop.create_connection(lambda: _Connection(self), plan.host, plan.port)
