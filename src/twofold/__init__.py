@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from twofold._batch import BatchReport, batch
     from twofold._compare import compare
     from twofold._errors import BadRow, TwofoldError
-    from twofold._model import Model, artifact, load, model
+    from twofold._model import Model, load
     from twofold._realtime import serve
+    from twofold._reference import artifact, model
     from twofold._signature import Shape
 
 __all__ = [
@@ -36,11 +37,11 @@ _HOMES = {
     "Model": "twofold._model",
     "Shape": "twofold._signature",
     "TwofoldError": "twofold._errors",
-    "artifact": "twofold._model",
+    "artifact": "twofold._reference",
     "batch": "twofold._batch",
     "compare": "twofold._compare",
     "load": "twofold._model",
-    "model": "twofold._model",
+    "model": "twofold._reference",
     "serve": "twofold._realtime",
 }
 

@@ -168,10 +168,8 @@ def _stored_cpu(stored: BatchSide) -> str:
 
 
 def _live_use(found: Comparison) -> str:
-    rate = _n(found.real_time.rows_per_second)
-    return (
-        f"rows that come one by one and need an answer within {_ms(found.shortest_deadline_ms)}, up to {rate} a second"
-    )
+    within, rate = _ms(found.shortest_deadline_ms), _n(found.real_time.rows_per_second)
+    return f"rows that come one by one and need an answer within {within}, up to {rate} a second"
 
 
 def _stored_use(found: Comparison) -> str:
