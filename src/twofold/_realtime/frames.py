@@ -1,0 +1,133 @@
+"""What travels between the server process and a model process: columns as Arrow buffers, never pickle.
+
+    frame     size of the columns (8 bytes), size of the rest (8 bytes), columns, rest
+    columns   one Arrow IPC record batch message, without its schema: both sides know the Signature
+    rest      JSON: in an answer the rows that failed; in a hello who calls
+
+A call holds columns only. The 16 bytes before the columns keep their buffers aligned.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import pyarrow as pa
+
+from twofold._columns import Batch
+from twofold._errors import RowFailure
+
+if TYPE_CHECKING:
+    from twofold._runner import Result
+
+__all__ = [
+    "Buffer",
+    "FrameReader",
+    "answer_frame",
+    "call_frame",
+    "hello_frame",
+    "read_answer",
+    "read_call",
+    "read_hello",
+]
+
+HEADER: Final = struct.Struct("<QQ")
+# More than this in a header is not a frame of ours.
+MOST_BYTES: Final = 1 << 40
+
+Buffer = bytes | bytearray | memoryview
+
+
+class FailedRow(msgspec.Struct, array_like=True):
+    """A RowFailure and its row's place in the call, from 0."""
+
+    row: int
+    code: str
+    message: str
+    kind: str
+    field: str
+    traceback: str
+
+
+class Hello(msgspec.Struct):
+    """The first frame of a model process."""
+
+    token: str
+    pid: int
+
+
+_failures_decoder = msgspec.json.Decoder(list[FailedRow])
+_hello_decoder = msgspec.json.Decoder(Hello)
+
+
+def call_frame(batch: Batch) -> list[Buffer]:
+    """The frame that asks for the answers to `batch`, in pieces to be written one after the other."""
+    columns = batch.arrow().serialize()
+    return [HEADER.pack(columns.size, 0), memoryview(columns)]
+
+
+def read_call(columns: memoryview, schema: pa.Schema) -> Batch:
+    """The batch of a call. Shares the frame's memory."""
+    return Batch.from_arrow(pa.ipc.read_record_batch(pa.py_buffer(columns), schema))
+
+
+def answer_frame(result: Result) -> list[Buffer]:
+    """The frame with what became of every row of a call."""
+    columns = result.outputs.arrow().serialize()
+    rest = b""
+    if result.failures:
+        rest = msgspec.json.encode(
+            [FailedRow(at, f.code, f.message, f.kind, f.field, f.traceback) for at, f in result.failures.items()]
+        )
+    return [HEADER.pack(columns.size, len(rest)), memoryview(columns), rest]
+
+
+def read_answer(columns: memoryview, rest: memoryview, schema: pa.Schema) -> tuple[Batch, dict[int, RowFailure]]:
+    """The rows that were answered, in order, and the failures of the others by their place in the call."""
+    outputs = Batch.from_arrow(pa.ipc.read_record_batch(pa.py_buffer(columns), schema))
+    if not rest:
+        return outputs, {}
+    failed = _failures_decoder.decode(rest)
+    return outputs, {f.row: RowFailure(f.code, f.message, f.kind, f.field, f.traceback) for f in failed}
+
+
+def hello_frame(token: str, pid: int) -> bytes:
+    rest = msgspec.json.encode(Hello(token, pid))
+    return HEADER.pack(0, len(rest)) + rest
+
+
+def read_hello(rest: memoryview) -> Hello:
+    """Raises msgspec.DecodeError for anything else."""
+    return _hello_decoder.decode(rest)
+
+
+class FrameReader:
+    """Cuts arriving bytes into frames."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._wanted = HEADER.size
+
+    def feed(self, data: Buffer) -> Iterator[tuple[memoryview, memoryview]]:
+        """The columns and the rest of each frame that is complete now.
+
+        Raises ValueError for a header that cannot be ours.
+        """
+        received = self._received
+        received += data
+        while len(received) >= self._wanted:
+            n_columns, n_rest = HEADER.unpack_from(received)
+            if max(n_columns, n_rest) > MOST_BYTES:
+                raise ValueError("this is not a frame of twofold")
+            end = HEADER.size + n_columns + n_rest
+            if len(received) < end:
+                self._wanted = end
+                return
+            # Batches may keep the frame's memory: give it away, and go on in a new one.
+            frame = memoryview(received)
+            self._received = received = bytearray(frame[end:])
+            self._wanted = HEADER.size
+            columns = frame[HEADER.size : HEADER.size + n_columns]
+            yield columns, frame[HEADER.size + n_columns : end]

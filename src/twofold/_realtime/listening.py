@@ -1,0 +1,63 @@
+"""The listening socket of `serve`: bound by the parent, inherited by the server processes."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import socket
+
+from twofold._errors import UsageError
+from twofold._supervisor import Message, Worker
+
+__all__ = ["bind", "hand_over", "inherited_fd", "url_of"]
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to this address, not listening yet. Raises UsageError with what to change."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"The host {host!r} cannot be resolved: {error}. Choose another one with --host.") from error
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # on Windows it would mean: share the port with whoever has it
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        listening.close()
+        raise refusal(error, host, port) from error
+    return listening
+
+
+def refusal(error: OSError, host: str, port: int) -> UsageError:
+    """Why this address cannot be had, and what to do."""
+    where = f"Port {port} of {host}"
+    if error.errno == errno.EADDRINUSE:
+        text = f"{where} is in use by another program. Choose another one with --port (--port 0 picks a free one)."
+    elif error.errno == errno.EACCES:
+        text = f"{where} needs rights that this user does not have. Choose a port from 1024 up with --port."
+    elif error.errno == errno.EADDRNOTAVAIL:
+        text = f"{host} is not an address of this machine. Choose another one with --host."
+    else:
+        text = f"{where} cannot be listened on: {error.strerror}. Choose another one with --host and --port."
+    return UsageError(text, host=host, port=port)
+
+
+def inherited_fd(listening: socket.socket) -> int | None:
+    """The descriptor that a new process inherits; None on Windows, where sockets are shared later."""
+    return listening.fileno() if os.name == "posix" else None
+
+
+def hand_over(listening: socket.socket, worker: Worker) -> Message:
+    """What tells a worker which socket is meant."""
+    if os.name == "posix":
+        return {"fd": listening.fileno()}
+    share: bytes = listening.share(worker.pid)  # type: ignore[attr-defined,unused-ignore]
+    return {"share": base64.b64encode(share).decode()}
+
+
+def url_of(listening: socket.socket, host: str) -> str:
+    """http://host:port, with the port that was picked where 0 was asked for."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listening.getsockname()[1]}"

@@ -1,0 +1,211 @@
+"""Model processes: the model runs beside the server process, so that a slow call holds nothing up.
+
+    server process: ProcessBackend           model process: answer_calls
+    start_call(batch) ---- call frame -----> Runner.run
+    done(result)      <--- answer frame ----
+
+They meet at a socket that the server process listens on. A model process takes one call at a time. One that dies
+costs its call (`worker_lost`); one that is not done by the call's deadline is reported as hung, to be killed, and the
+call's rows fail with `deadline_exceeded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from twofold._columns import Batch
+from twofold._errors import RowFailure
+from twofold._realtime.frames import (
+    Buffer,
+    FrameReader,
+    answer_frame,
+    call_frame,
+    hello_frame,
+    read_answer,
+    read_call,
+    read_hello,
+)
+from twofold._runner import Result, Runner
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Address", "ProcessBackend", "answer_calls"]
+
+# {"path": …} of a Unix socket, or {"host": …, "port": …}; with "token", which a model process must show.
+Address = dict[str, Any]
+
+RECEIVED_AT_ONCE: Final = 1 << 18
+JOINED_BYTES: Final = 1 << 16  # below, one copy costs less than two more system calls
+LOST: Final = RowFailure("worker_lost", "the process that computed the row ended before it answered")
+HUNG: Final = RowFailure("deadline_exceeded", "the model did not answer before the deadline")
+
+
+class ProcessBackend:
+    """The server process's side: the model processes that are there, and the calls they work on. See `Backend`.
+
+    `on_count` is told how many model processes there are, whenever that changes; `on_hung` the id of a process whose
+    call is over its deadline.
+    """
+
+    inline = False
+    call_rows: int | None = None
+
+    def __init__(
+        self, outputs: pa.Schema, token: str, *, on_count: Callable[[int], None], on_hung: Callable[[int], None]
+    ) -> None:
+        self.outputs = outputs
+        self.token = token
+        self.on_free: Callable[[], None] = lambda: None
+        self.on_hung = on_hung
+        self._on_count = on_count
+        self._joined: set[_ModelProcess] = set()
+        self._idle: list[_ModelProcess] = []
+
+    @property
+    def free(self) -> int:
+        return len(self._idle)
+
+    def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
+        # The one that was busy last: its caches are warm.
+        self._idle[-1].start_call(batch, done, deadline)
+
+    async def listen(self, path: str | None) -> asyncio.Server:
+        """Let model processes join: at a Unix socket, or on a free loopback port where `path` is None."""
+        loop = asyncio.get_running_loop()
+        if path is None:
+            return await loop.create_server(lambda: _ModelProcess(self), "127.0.0.1", 0)
+        return await loop.create_unix_server(lambda: _ModelProcess(self), path)
+
+    def joined(self, process: _ModelProcess) -> None:
+        self._joined.add(process)
+        self._on_count(len(self._joined))
+        self.idle(process)
+        self.on_free()
+
+    def left(self, process: _ModelProcess) -> None:
+        if process in self._joined:
+            self._joined.discard(process)
+            if process in self._idle:
+                self._idle.remove(process)
+            self._on_count(len(self._joined))
+
+    def idle(self, process: _ModelProcess) -> None:
+        self._idle.append(process)
+
+    def busy(self, process: _ModelProcess) -> None:
+        self._idle.remove(process)
+
+
+class _ModelProcess(asyncio.Protocol):
+    """The connection of one model process, and the call it works on."""
+
+    def __init__(self, backend: ProcessBackend) -> None:
+        self._backend = backend
+        self._frames = FrameReader()
+        self._pid = 0
+        self._batch: Batch | None = None
+        self._done: Callable[[Result], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=0)
+
+    def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
+        pieces = call_frame(batch)
+        self._backend.busy(self)
+        self._batch, self._done = batch, done
+        self._timer = self._loop.call_at(deadline, self._hung)
+        self._transport.writelines(pieces)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for columns, rest in self._frames.feed(data):
+                if self._pid:
+                    self._answered(columns, rest)
+                else:
+                    self._joins(rest)
+        except (ValueError, msgspec.MsgspecError, OSError):  # not one of ours (Arrow's errors are ValueErrors)
+            self._transport.abort()
+
+    def _joins(self, rest: memoryview) -> None:
+        hello = read_hello(rest)
+        if not hmac.compare_digest(hello.token, self._backend.token):
+            raise ValueError("a wrong token")
+        self._pid = hello.pid
+        self._backend.joined(self)
+
+    def _answered(self, columns: memoryview, rest: memoryview) -> None:
+        if self._done is None:
+            raise ValueError("an answer without a call")
+        outputs, failures = read_answer(columns, rest, self._backend.outputs)
+        self._backend.idle(self)
+        self._finish(Result(outputs, failures))
+
+    def _finish(self, result: Result) -> None:
+        done = self._done
+        assert done is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._batch = self._done = self._timer = None
+        done(result)
+
+    def _hung(self) -> None:
+        self._give_up(HUNG)
+        self._transport.abort()
+        self._backend.on_hung(self._pid)
+
+    def _give_up(self, failure: RowFailure) -> None:
+        self._backend.left(self)
+        if self._batch is not None:
+            nothing = Batch.from_rows(self._backend.outputs, [])
+            self._finish(Result(nothing, dict.fromkeys(range(self._batch.n_rows), failure)))
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
+        self._give_up(LOST)
+
+
+def answer_calls(runner: Runner, address: Address, joined: Callable[[], None]) -> None:
+    """The model process's side: join, and answer call after call until the server process goes away."""
+    try:
+        connection = _connect(address)
+    except OSError:  # gone already: the parent will say where the next one is
+        return
+    schema = runner.signature.input_schema
+    frames = FrameReader()
+    with connection:
+        try:
+            connection.sendall(hello_frame(address["token"], os.getpid()))
+            joined()
+            while data := connection.recv(RECEIVED_AT_ONCE):
+                for columns, _ in frames.feed(data):
+                    _send(connection, answer_frame(runner.run(read_call(columns, schema))))
+        except ConnectionError:
+            pass
+
+
+def _send(connection: socket.socket, pieces: list[Buffer]) -> None:
+    if sum(map(len, pieces)) <= JOINED_BYTES:
+        pieces = [b"".join(pieces)]
+    for piece in pieces:
+        connection.sendall(piece)
+
+
+def _connect(address: Address) -> socket.socket:
+    if "path" in address:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(address["path"])
+        return connection
+    connection = socket.create_connection((address["host"], address["port"]))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection

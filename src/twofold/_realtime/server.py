@@ -1,0 +1,368 @@
+"""`serve`: the light parent that starts, watches and replaces the processes that serve one model.
+
+    inline      parent ── N server processes, each with one event loop and the model in it
+    isolated    parent ── one front (the server process) ══ N model processes, joined by a socket
+
+The parent never loads the model. The first worker loads it and says what it is and how long one row takes; by that
+the layout is chosen. A process that dies or hangs is replaced; where that happens inline, the model runs in model
+processes from then on.
+"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from twofold._errors import ModelError
+from twofold._options import ServeOptions
+from twofold._realtime.listening import bind, hand_over, inherited_fd, refusal, url_of
+from twofold._supervisor import Backoff, Message, Worker, available_cores, end_workers, error_from_message
+
+__all__ = ["Server"]
+
+WORKER: Final = "twofold._realtime.worker"
+# A one-row call that takes longer than this would hold the event loop up.
+INLINE_S: Final = 0.0005
+DEATHS_BEFORE_READY: Final = 3
+# On top of the deadline: by then every request of a server process that shows no sign of life is over.
+SILENCE_S: Final = 2.0
+# On top of the deadline, for a drain: the processes end by themselves before.
+DRAIN_S: Final = 3.0
+END_S: Final = 2.0
+BACKLOG: Final = 2048
+LONGEST_UNIX_PATH: Final = 100
+
+Role = Literal["server", "front", "model"]
+
+
+@dataclass(eq=False)
+class _Place:
+    """A place for one process, filled again when that dies."""
+
+    role: Role
+    worker: Worker | None = None
+    state: Literal["starting", "ready", "serving"] = "starting"
+    leaving: bool = False  # to be drained, and not filled again
+    backoff: Backoff = field(default_factory=Backoff)
+    restart_s: float = 0.0  # time.monotonic() of the next start, while there is no worker
+    beat_s: float | None = None  # time.monotonic() of its last sign of life
+    counted: dict[str, int] = field(default_factory=dict)  # model calls and their rows, as of that sign
+    failure: str = ""  # what it said before it ended
+
+
+class Server:
+    """Serves one model until it is told to stop. `run` it in one thread; `stop` may be called from any."""
+
+    def __init__(self, model: Message, options: ServeOptions, announce: Callable[[str], None]) -> None:
+        """`model` is a ModelRef as JSON; `announce` gets the one line that says where it is served."""
+        self._model = model
+        self._options = options
+        self._announce = announce
+        self._events: queue.SimpleQueue[tuple[Worker | None, Message | None]] = queue.SimpleQueue()
+        self._places: list[_Place] = []
+        self._facts: Message | None = None
+        self._isolated = options.layout == "isolate"
+        self._announced = False
+        self._deaths = 0
+        self._address: Message | None = None
+        self._token = secrets.token_hex(16)
+        self._folder: Path | None = None
+        self._stopping = False
+        self._kill_s = float("inf")  # time.monotonic() when what still runs is killed
+        self._checked_s = time.monotonic()
+        self._listening = bind(options.host, options.port)
+
+    def stop(self) -> None:
+        """Drain: requests in flight are answered, then `run` returns. The second time: end at once."""
+        self._events.put((None, {"stop": True}))
+
+    def counted(self) -> dict[str, int]:
+        """Model calls and the rows they saw, of the processes that are there, as of their last signs of life."""
+        places = list(self._places)
+        return {name: sum(place.counted.get(name, 0) for place in places) for name in ("calls", "rows")}
+
+    def run(self) -> int:
+        """Serve. Returns 0 after a drain, 130 when that was cut short. Raises ModelError for a broken model."""
+        try:
+            self._add("model")
+            while self._places:
+                self._take_events()
+                if self._kill_s == 0:
+                    return 130
+                self._check()
+            return 0
+        finally:
+            end_workers(place.worker for place in self._places if place.worker is not None)
+            self._listening.close()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    # Processes
+
+    def _add(self, role: Role) -> None:
+        place = _Place(role)
+        self._places.append(place)
+        self._start(place)
+
+    def _start(self, place: _Place) -> None:
+        fd = None if place.role == "model" and self._facts else inherited_fd(self._listening)
+        args: Message = {
+            "role": "front" if place.role == "front" else "model",
+            "model": self._model,
+            "options": asdict(self._options),
+            "fd": fd,
+        }
+        place.worker = Worker.start(WORKER, args, events=self._events, pass_fds=() if fd is None else (fd,))
+        place.state, place.beat_s, place.failure = "starting", None, ""
+        if place.role == "front":
+            self._put_to_work(place)
+
+    def _start_again(self, place: _Place) -> None:
+        try:
+            self._start(place)
+        except OSError as error:  # no memory, too many processes: not for ever
+            place.restart_s = time.monotonic() + place.backoff.next_s()
+            _say(f"a process could not be started: {error.strerror}.")
+
+    def _put_to_work(self, place: _Place) -> None:
+        worker = place.worker
+        assert worker is not None
+        if place.role == "server":
+            worker.send({"serve": hand_over(self._listening, worker)})
+        elif place.role == "front":
+            assert self._facts is not None
+            facts = {name: self._facts[name] for name in ("name", "version", "signature", "example")}
+            where = {"token": self._token, "path": self._meeting_path(), "socket": hand_over(self._listening, worker)}
+            worker.send({"front": {**facts, **where}})
+        elif self._address is not None:
+            worker.send({"join": self._address})
+            place.beat_s = time.monotonic()  # it may hang in a call for a front that is gone
+
+    def _meeting_path(self) -> str | None:
+        """A new path for the socket where model processes join, in a folder of this user only."""
+        if not hasattr(socket, "AF_UNIX"):
+            return None
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="twofold-"))
+        path = str(self._folder / secrets.token_hex(4))
+        return path if len(path.encode()) <= LONGEST_UNIX_PATH else None
+
+    # What the processes say
+
+    def _take_events(self) -> None:
+        """Wait for an event, or for the next thing to do by the clock; handle all that came."""
+        try:
+            worker, message = self._events.get(timeout=self._idle_s())
+        except queue.Empty:
+            return
+        while True:
+            if worker is None:
+                self._stop()
+            else:
+                place = next((p for p in self._places if p.worker is worker), None)
+                if place is not None:
+                    self._take(place, message)
+            try:
+                worker, message = self._events.get_nowait()
+            except queue.Empty:
+                return
+
+    def _take(self, place: _Place, message: Message | None) -> None:
+        if message is None:
+            self._ended(place)
+        elif "beat" in message:
+            place.beat_s = time.monotonic()
+            place.counted = message["beat"]
+        elif "ready" in message:
+            self._ready(place, message["ready"])
+        elif "failed" in message:
+            self._failed(place, message["failed"])
+        elif "address" in message:
+            self._address = message["address"]
+            for other in self._places:
+                if other.role == "model" and other.state == "ready":
+                    self._put_to_work(other)
+        elif "serving" in message:
+            self._serving(place)
+
+    def _ready(self, place: _Place, facts: Message) -> None:
+        place.state = "ready"
+        place.backoff.reset()
+        if self._facts is None:
+            self._facts = facts
+            self._lay_out(place)
+        self._put_to_work(place)
+
+    def _lay_out(self, first: _Place) -> None:
+        """The model is known: decide where it runs, and start the other processes."""
+        options, facts = self._options, self._facts
+        assert facts is not None
+        try:
+            self._listening.listen(BACKLOG)
+        except OSError as error:  # bound twice, and the other one was first
+            raise refusal(error, options.host, options.port) from error
+        if options.layout == "auto":
+            one_row_s = facts["one_row_s"]
+            self._isolated = not facts["waits"] and (one_row_s is None or one_row_s > INLINE_S)
+        first.role = "model" if self._isolated else "server"
+        if self._isolated:
+            self._add("front")
+        for _ in range(self._process_count() - 1):
+            self._add(first.role)
+
+    def _process_count(self) -> int:
+        assert self._facts is not None
+        return self._options.workers or (1 if self._facts["waits"] else available_cores())
+
+    def _failed(self, place: _Place, failure: Message) -> None:
+        if self._facts is None:
+            raise error_from_message(failure)
+        place.failure = failure["message"]
+
+    def _serving(self, place: _Place) -> None:
+        place.state = "serving"
+        place.backoff.reset()
+        if place.role == "front":  # what served inline before can go
+            for other in [other for other in self._places if other.role == "server"]:
+                self._leave(other)
+        if not self._announced:
+            assert self._facts is not None
+            self._announced = True
+            url = url_of(self._listening, self._options.host)
+            self._announce(f"twofold serving {self._facts['name']} (version {self._facts['version']}) at {url}")
+
+    def _leave(self, place: _Place) -> None:
+        """Let a server process answer what it has, and go; what does not serve yet is ended."""
+        place.leaving = True
+        if place.worker is None:
+            self._places.remove(place)
+        elif place.state == "serving":
+            place.worker.send({"drain": True})
+        else:
+            place.worker.kill()
+
+    def _kill_hung(self, pid: int) -> None:
+        for place in self._places:
+            if place.worker is not None and place.worker.pid == pid:
+                place.failure = f"process {pid} did not answer before the deadline"
+                place.worker.kill()
+
+    def _ended(self, place: _Place) -> None:
+        worker, place.worker = place.worker, None
+        assert worker is not None
+        why = place.failure or f"process {worker.pid} {worker.how_it_ended()}"
+        if place.leaving or (self._stopping and not self._front_needs(place)):
+            self._places.remove(place)
+            if self._stopping:
+                self._end_models()
+            return
+        if self._facts is None:
+            self._deaths += 1
+            if self._deaths >= DEATHS_BEFORE_READY:
+                raise ModelError(
+                    f"The model {self._model['ref']} could not be loaded: the process that loads it ended "
+                    f"{self._deaths} times before it was ready (the last one {worker.how_it_ended()}). Load it alone "
+                    f"to see why: twofold describe {self._model['ref']}"
+                )
+        elif place.role == "server" and place.state == "serving" and self._options.layout == "auto":
+            self._isolate(place, why)
+            return
+        if place.role == "front":
+            self._address = None
+        wait_s = place.backoff.next_s()
+        place.restart_s = time.monotonic() + wait_s
+        if self._facts is not None:
+            _say(f"{why}; another one starts in {wait_s:.1f} s.")
+
+    def _front_needs(self, place: _Place) -> bool:
+        """While it drains, the front still has calls to make."""
+        return place.role == "model" and any(other.role == "front" for other in self._places)
+
+    def _isolate(self, place: _Place, why: str) -> None:
+        """A server process with the model in it died: from now on the model runs in model processes."""
+        self._places.remove(place)
+        if not self._isolated:
+            _say(f"{why}; from now on the model runs in model processes beside the server.")
+            self._isolated = True
+            self._add("front")
+            for _ in range(self._process_count()):
+                self._add("model")
+
+    # The clock
+
+    def _idle_s(self) -> float:
+        now = time.monotonic()
+        until = [place.restart_s for place in self._places if place.worker is None]
+        return max(0.0, min([*until, self._kill_s, now + 1.0]) - now)
+
+    def _check(self) -> None:
+        """Start what is due, kill what shows no sign of life or outlasts a drain."""
+        now = time.monotonic()
+        slept, self._checked_s = now - self._checked_s > 2.5, now
+        silence_s = self._options.deadline_s + SILENCE_S
+        for place in self._places:
+            if place.worker is None:
+                if now >= place.restart_s:
+                    self._start_again(place)
+            elif now >= self._kill_s:
+                place.worker.kill()
+            elif place.beat_s is not None:
+                if slept:  # we were stopped ourselves: their signs of life are still on the way
+                    place.beat_s = now
+                elif now - place.beat_s > silence_s:
+                    place.failure = f"process {place.worker.pid} gave no sign of life for {now - place.beat_s:.0f} s"
+                    place.beat_s = None
+                    place.worker.kill()
+
+    # The end
+
+    def _stop(self) -> None:
+        now = time.monotonic()
+        if self._stopping:
+            self._kill_s = 0
+            return
+        self._stopping = True
+        self._kill_s = now + self._options.deadline_s + DRAIN_S
+        self._listening.close()
+        self._places = [place for place in self._places if place.worker is not None]
+        for place in self._places:
+            if place.role != "model" or place.state == "starting":
+                self._leave(place)
+        self._end_models()
+
+    def _end_models(self) -> None:
+        """When no server process is left, the model processes have nothing more to do."""
+        if any(place.role != "model" for place in self._places):
+            return
+        self._kill_s = min(self._kill_s, time.monotonic() + END_S)
+        for place in self._places:
+            if place.worker is not None:
+                place.worker.send({"end": True})
+
+
+def run_with_signals(server: Server) -> int:
+    """`Server.run`; SIGTERM and Ctrl-C stop it, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return server.run()
+    signals = [signal.SIGINT, signal.SIGTERM]
+    before: dict[signal.Signals, Any] = {number: signal.signal(number, lambda *_: server.stop()) for number in signals}
+    try:
+        return server.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    print(f"twofold: {text}", file=sys.stderr, flush=True)

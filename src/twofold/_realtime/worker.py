@@ -1,0 +1,208 @@
+"""A process of `serve`: `python -m twofold._realtime.worker`, started by `server`.
+
+role "model"   loads the model, times one row, says "ready"; then the parent says what it becomes:
+               "serve"  a server process that computes inline
+               "join"   a model process, which answers the calls of the front
+role "front"   the server process beside model processes; it knows the Signature only
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from twofold._options import ServeOptions
+from twofold._supervisor import Channel, Message, error_to_message, worker_channel
+
+__all__ = ["BEAT_S"]
+
+BEAT_S: Final = 0.5
+
+
+def main() -> None:
+    channel = worker_channel()
+    options = ServeOptions(**channel.args["options"])
+    if (listening := channel.args["fd"]) is not None:  # ours, not of what the model may start
+        os.set_inheritable(listening, False)
+    if channel.args["role"] == "front":
+        _run(_front(channel, options), options)
+    else:
+        _model(channel, options)
+
+
+def _model(channel: Channel, options: ServeOptions) -> None:
+    try:
+        runner, facts = _load(channel.args["model"])
+    except BaseException as error:
+        channel.send({"failed": error_to_message(error)})
+        raise SystemExit(1) from None
+    channel.send({"ready": facts})
+    listening = channel.args["fd"]
+    while True:
+        message = channel.receive()
+        if "serve" in message:
+            _run(_serve(channel, options, runner, facts["name"], _socket(message["serve"])), options)
+            return
+        if "join" in message:
+            from twofold._realtime.model_process import answer_calls
+
+            if listening is not None:  # a model process must not keep the port open
+                os.close(listening)
+                listening = None
+            answer_calls(runner, message["join"], joined=lambda: channel.send({"joined": True}))
+        if "end" in message:
+            return
+
+
+def _load(reference: Message) -> tuple[Any, Message]:
+    """The Runner, and what the parent and a front need to know of its model."""
+    from twofold._model import ModelRef, load
+    from twofold._profile import measure_one_row_s
+    from twofold._runner import Runner
+
+    model = load(ModelRef.from_json(reference))
+    runner = Runner(model)
+    signature = model.signature
+    example = None if model.example is None else signature.json_row(signature.inputs, model.example)
+    return runner, {
+        "name": model.name,
+        "version": model.version,
+        "signature": signature.to_json(),
+        "example": example,
+        "waits": model.is_async or bool(model.threads),
+        "one_row_s": measure_one_row_s(runner, model.example),
+    }
+
+
+async def _serve(channel: Channel, options: ServeOptions, runner: Any, name: str, listening: socket.socket) -> None:
+    """Be a server process that computes in its own event loop."""
+    from twofold._realtime.backends import InlineBackend, WaitingBackend
+    from twofold._realtime.service import Service
+
+    model = runner.model
+    waits = model.is_async or model.threads
+    service = Service(
+        model.signature,
+        model.version,
+        name,
+        WaitingBackend(runner) if waits else InlineBackend(runner),
+        deadline_s=options.deadline_s,
+        max_body_bytes=options.max_body_bytes,
+        batch_rows=options.batch_rows,
+        example=model.example,
+    )
+    ready = asyncio.Event()
+    ready.set()
+    await _serve_until_drained(channel, service, listening, ready)
+
+
+async def _front(channel: Channel, options: ServeOptions) -> None:
+    """Be the server process beside model processes; serve as soon as one of them has joined."""
+    from twofold._realtime.model_process import ProcessBackend
+    from twofold._realtime.service import Service
+    from twofold._signature import Signature
+
+    facts = channel.receive()["front"]
+    signature = Signature.from_json(facts["signature"])
+    there = asyncio.Event()
+
+    def on_count(processes: int) -> None:
+        service.ready = processes > 0
+        if processes:
+            there.set()
+
+    backend = ProcessBackend(
+        signature.output_schema,
+        facts["token"],
+        on_count=on_count,
+        on_hung=lambda pid: channel.send({"kill": pid}),
+    )
+    example = facts["example"]
+    service = Service(
+        signature,
+        facts["version"],
+        facts["name"],
+        backend,
+        deadline_s=options.deadline_s,
+        max_body_bytes=options.max_body_bytes,
+        batch_rows=options.batch_rows,
+        example=None if example is None else signature.decode_row(json.dumps(example).encode()),
+    )
+    calls = await backend.listen(facts["path"])
+    address: Message = {"token": facts["token"]}
+    if facts["path"] is None:
+        address["host"], address["port"] = calls.sockets[0].getsockname()[:2]
+    else:
+        address["path"] = facts["path"]
+    channel.send({"address": address})
+    await _serve_until_drained(channel, service, _socket(facts["socket"]), there)
+
+
+async def _serve_until_drained(
+    channel: Channel, service: Any, listening: socket.socket, wait_for: asyncio.Event
+) -> None:
+    from twofold._realtime.http.server import serve_http
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def take(message: Message) -> None:
+        if "drain" in message:
+            service.draining = True
+            stop.set()
+
+    def beat() -> None:
+        channel.send({"beat": service.counted})
+        loop.call_later(BEAT_S, beat)
+
+    def take_soon(message: Message) -> None:
+        loop.call_soon_threadsafe(take, message)
+
+    channel.on_message = take_soon
+    try:
+        beat()
+        await wait_for.wait()
+        await serve_http(
+            service,
+            listening,
+            stop=stop,
+            on_ready=lambda: channel.send({"serving": True}),
+            drain_s=service.deadline_s,
+        )
+    finally:
+        channel.on_message = None
+
+
+def _run(work: Coroutine[Any, Any, None], options: ServeOptions) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory(options.loop)) as runner:
+        runner.run(work)
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if name == "uvloop":
+            raise
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _socket(passed: Message) -> socket.socket:
+    """The listening socket that the parent handed over: by inheritance, or shared with our process on Windows."""
+    if "fd" in passed:
+        return socket.socket(fileno=passed["fd"])
+    share: Callable[[bytes], socket.socket] = getattr(socket, "fromshare")  # noqa: B009 (Windows only)
+    return share(base64.b64decode(passed["share"]))
+
+
+if __name__ == "__main__":
+    main()
