@@ -1,0 +1,96 @@
+"""Which file format a path names, by its suffix: one table for what is read and what is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from twofold._errors import UsageError
+
+if TYPE_CHECKING:
+    from twofold._batch.sinks.base import Sink
+    from twofold._batch.sources.base import Source
+
+__all__ = ["FORMATS", "Format", "find_format", "format_of", "sink_for", "source_for"]
+
+FORMATS: Final[dict[str, str]] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".arrows": "arrow_stream",
+}
+"""Suffix -> format. `.csv`, `.jsonl` and `.ndjson` may be followed by a compression."""
+
+COMPRESSIONS: Final[dict[str, str]] = {".gz": "gzip", ".zst": "zstd"}
+"""Suffix -> pyarrow's name of the codec."""
+
+SOURCES: Final[dict[str, str]] = {
+    "parquet": "twofold._batch.sources.parquet",
+    "csv": "twofold._batch.sources.csv",
+    "jsonl": "twofold._batch.sources.jsonl",
+    "arrow": "twofold._batch.sources.arrow",
+    "arrow_stream": "twofold._batch.sources.arrow",
+}
+SINKS: Final[dict[str, str]] = {
+    "parquet": "twofold._batch.sinks.parquet",
+    "csv": "twofold._batch.sinks.csv",
+    "jsonl": "twofold._batch.sinks.jsonl",
+    "arrow": "twofold._batch.sinks.arrow",
+    "arrow_stream": "twofold._batch.sinks.arrow",
+}
+"""Format -> module. Each module has a `SOURCE` or a `SINK`; none is imported before it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A file format: its name, the codec around it ("" for none) and the suffix that names both."""
+
+    name: str
+    compression: str = ""
+    suffix: str = ""
+
+    def __str__(self) -> str:
+        return self.suffix
+
+
+def find_format(path: str | Path) -> Format | None:
+    """The format that the path's suffix names, or None."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes[-2:]]
+    if not suffixes:
+        return None
+    name = FORMATS.get(suffixes[-1])
+    if name is not None:
+        return Format(name, "", suffixes[-1])
+    compression = COMPRESSIONS.get(suffixes[-1])
+    if compression is not None and len(suffixes) == 2 and FORMATS.get(suffixes[0]) in ("csv", "jsonl"):
+        return Format(FORMATS[suffixes[0]], compression, "".join(suffixes))
+    return None
+
+
+def format_of(path: str | Path) -> Format:
+    """The format that the path's suffix names; UsageError when it names none."""
+    found = find_format(path)
+    if found is None:
+        raise UsageError(
+            f"the name {str(path)!r} does not say which format it is. Use one of the endings "
+            f"{', '.join(FORMATS)}; .csv, .jsonl and .ndjson may be followed by .gz or .zst.",
+            path=str(path),
+        )
+    return found
+
+
+def source_for(file_format: Format) -> Source:
+    """The source that reads this format."""
+    return cast("Source", import_module(SOURCES[file_format.name]).SOURCE)
+
+
+def sink_for(file_format: Format) -> Sink:
+    """The sink that writes this format."""
+    return cast("Sink", import_module(SINKS[file_format.name]).SINK)

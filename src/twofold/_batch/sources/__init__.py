@@ -1,0 +1,35 @@
+"""Sources: where the rows of a batch run come from. One small file per format; the table is in `_batch/formats.py`.
+
+    scan = scan_inputs("data/*.parquet", mark_rows=1024)      what is there, looked at once
+    splits = cut(scan, split_rows=250_000)                    [FileSplit], in order, JSON both ways
+    for piece in read_split(splits[0], scan.schema, ["id", "amount"], batch_rows=8192): ...
+"""
+
+from __future__ import annotations
+
+from twofold._batch.sources.base import Broken, FileScan, FileSplit, Piece, Source, reading
+from twofold._batch.sources.inputs import (
+    InputScan,
+    cut,
+    expand_inputs,
+    read_split,
+    scan_inputs,
+    schema_from_text,
+    schema_to_text,
+)
+
+__all__ = [
+    "Broken",
+    "FileScan",
+    "FileSplit",
+    "InputScan",
+    "Piece",
+    "Source",
+    "cut",
+    "expand_inputs",
+    "read_split",
+    "reading",
+    "scan_inputs",
+    "schema_from_text",
+    "schema_to_text",
+]

@@ -1,0 +1,124 @@
+"""What every source gives: what is in a file (`FileScan`), where it is cut (`FileSplit`), its rows (`Piece`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from twofold._errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Broken", "FileScan", "FileSplit", "Piece", "Source", "reading"]
+
+Broken = tuple[str, str]
+"""The text of a record that cannot be cut into fields, and why it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSplit:
+    """Rows `first_row` to `first_row + n_rows` of one file. `where` is the source's own: how to find them again."""
+
+    path: str
+    first_row: int
+    n_rows: int
+    where: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": self.path, "first_row": self.first_row, "n_rows": self.n_rows, "where": self.where}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> FileSplit:
+        return cls(values["path"], values["first_row"], values["n_rows"], values["where"])
+
+
+@dataclass(frozen=True, slots=True)
+class FileScan:
+    """What one look at a file found. `marks` is the source's own: the places where the file may be cut."""
+
+    path: str
+    schema: pa.Schema
+    n_rows: int
+    marks: Any
+
+
+@dataclass(slots=True)
+class Piece:
+    """The next `n_rows` rows of a split; the first of them is row `first_row` of the file (from 0).
+
+    `columns` (origin "arrow": typed; "text": CSV cells as strings, null = empty without quotes) or `records`
+    (origin "json": one dict a row, as msgspec decodes it) hold the rows that could be cut into fields, in order:
+    `n_rows - len(broken)` of them. `broken` has the others by their row within the piece.
+    """
+
+    first_row: int
+    n_rows: int
+    origin: Literal["arrow", "text", "json"]
+    columns: dict[str, pa.Array] = field(default_factory=dict)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    broken: dict[int, Broken] = field(default_factory=dict)
+    schema: pa.Schema | None = None
+
+    @property
+    def n_whole(self) -> int:
+        """How many rows `columns` or `records` hold."""
+        return self.n_rows - len(self.broken)
+
+    def whole_rows(self) -> list[int] | range:
+        """The rows within the piece that `columns` or `records` hold, in their order."""
+        if not self.broken:
+            return range(self.n_rows)
+        return [row for row in range(self.n_rows) if row not in self.broken]
+
+    def arrow(self, names: Sequence[str]) -> dict[str, pa.Array]:
+        """These columns of the whole rows as Arrow arrays of the input's schema, `n_whole` long."""
+        if self.origin != "json":
+            return {name: self.columns[name] for name in names}
+        from twofold._batch.sources.json_types import record_columns
+
+        assert self.schema is not None
+        return record_columns(self.records, self.schema, names)
+
+
+class Source(Protocol):
+    """One input format."""
+
+    def scan(self, path: Path, *, mark_rows: int) -> FileScan:
+        """Look through the file once. It can then be cut at (about) every `mark_rows` rows. InputError if broken."""
+        ...
+
+    def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
+        """The file cut into splits of about `split_rows` rows, in order, covering it all."""
+        ...
+
+    def read(
+        self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int
+    ) -> Iterator[Piece]:
+        """The rows of a split in pieces of at most `batch_rows`, in bounded memory.
+
+        `schema` is that of the whole input (`InputScan.schema`); of it only `columns` are read.
+        """
+        ...
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turns what pyarrow and the system say about a file that cannot be read into an InputError naming it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"the input {str(path)!r} is not there. Check the path.", path=str(path)) from error
+    except PermissionError as error:
+        raise InputError(f"the input {str(path)!r} may not be read. Check its rights.", path=str(path)) from error
+    except (OSError, pa.ArrowException) as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"the input {str(path)!r} cannot be read: {why}. Is the file whole, and of the format its name says?",
+            path=str(path),
+        ) from error
