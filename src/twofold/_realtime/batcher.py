@@ -1,0 +1,223 @@
+"""Gathers waiting rows into the next call, and never waits for more.
+
+Rows that arrived in this tick of the event loop, or while the previous call ran, make the next batch. An idle model
+starts at once; nothing is gathered that a free process could start now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twofold._columns import Batch
+from twofold._errors import RowFailure
+from twofold._realtime.backends import Backend
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from twofold._runner import Result
+
+__all__ = ["Answers", "Batcher", "Ticket"]
+
+# From the outputs of a call (n rows) to n answers, in a caller's own form: tuples, JSON texts.
+Answers = Callable[[Batch], Sequence[Any]]
+
+EXPIRED = RowFailure("deadline_exceeded", "the deadline passed before the row was answered")
+
+
+class Ticket:
+    """The rows of one request on their way: the answers travel in it, and it can be taken back."""
+
+    __slots__ = ("_batcher", "answers", "deadline", "done", "missing", "open", "results", "rows", "started", "timer")
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        rows: Sequence[tuple[Any, ...]],
+        answers: Answers,
+        done: Callable[[list[Any]], None],
+        deadline: float,
+    ) -> None:
+        self._batcher = batcher
+        self.rows = rows
+        self.answers = answers
+        self.done = done
+        self.deadline = deadline  # of the loop's clock, seconds
+        self.started = 0  # rows handed to a call so far
+        self.missing = len(rows)  # rows without an answer yet
+        self.results: list[Any] | None = None  # only when the rows went into several calls
+        self.open = True
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """No row of it has reached a model yet."""
+        return self.open and not self.started
+
+    def cancel(self) -> None:
+        """Take the rows out of the queue; `done` will not be called."""
+        if self.open:
+            self._batcher.close(self)
+
+    def deliver(self, first: int, answers: Sequence[Any]) -> None:
+        """Answers of rows `first`…; the last ones end the ticket."""
+        if self.results is None:
+            if len(answers) == len(self.rows):
+                self._batcher.finish(self, list(answers))
+                return
+            self.results = [None] * len(self.rows)
+        self.results[first : first + len(answers)] = answers
+        self.missing -= len(answers)
+        if not self.missing:
+            self._batcher.finish(self, self.results)
+
+
+class Batcher:
+    """One queue of rows in front of one backend. Lives in one event loop."""
+
+    def __init__(self, backend: Backend, schema: pa.Schema, *, batch_rows: int) -> None:
+        self._backend = backend
+        self._schema = schema
+        self._call_rows = min(batch_rows, backend.call_rows or batch_rows)
+        self._queue: OrderedDict[Ticket, None] = OrderedDict()
+        self._rows_waiting = 0
+        self._pump_is_due = False
+        self.calls_started = 0
+        self.rows_started = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        backend.on_free = self._wake
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows in the queue that no call has taken yet."""
+        return self._rows_waiting
+
+    def submit(
+        self,
+        rows: Sequence[tuple[Any, ...]],
+        answers: Answers,
+        done: Callable[[list[Any]], None],
+        *,
+        deadline_s: float,
+    ) -> Ticket:
+        """Queue at least one row; `done` gets one answer or `RowFailure` a row, after this returned."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        ticket = Ticket(self, rows, answers, done, loop.time() + deadline_s)
+        if not self._backend.inline:
+            ticket.timer = loop.call_at(ticket.deadline, self._expire, ticket)
+        self._queue[ticket] = None
+        self._rows_waiting += len(rows)
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            loop.call_soon(self._pump)
+        return ticket
+
+    def close(self, ticket: Ticket) -> None:
+        """End a ticket: what is left of it in the queue will not be computed, what is computed is dropped."""
+        ticket.open = False
+        if ticket.timer is not None:
+            ticket.timer.cancel()
+        if ticket in self._queue:
+            del self._queue[ticket]
+            self._rows_waiting -= len(ticket.rows) - ticket.started
+
+    def finish(self, ticket: Ticket, results: list[Any]) -> None:
+        """End a ticket with its answers. A caller that fails to take them must not harm its neighbours."""
+        self.close(ticket)
+        try:
+            ticket.done(results)
+        except Exception as error:
+            assert self._loop is not None
+            self._loop.call_exception_handler({"message": "an answer could not be delivered", "exception": error})
+
+    def _expire(self, ticket: Ticket) -> None:
+        self.finish(ticket, [EXPIRED] * len(ticket.rows))
+
+    def _wake(self) -> None:
+        if self._rows_waiting and not self._pump_is_due and self._loop is not None:
+            self._pump_is_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Start every call that can start now. Inline, one call a tick: the loop serves in between."""
+        self._pump_is_due = False
+        backend = self._backend
+        while self._rows_waiting and (free := backend.free) > 0:
+            # Shared out, so that no free process idles while another gets two rows.
+            self._start_call(min(self._call_rows, -(-self._rows_waiting // free)))
+            if backend.inline:
+                self._wake()
+                return
+
+    def _start_call(self, room: int) -> None:
+        assert self._loop is not None
+        now = self._loop.time()
+        parts: list[tuple[Ticket, int, int]] = []  # a ticket, its first row in this call, how many
+        rows: list[tuple[Any, ...]] = []
+        last_deadline = now
+        while room and self._queue:
+            ticket = next(iter(self._queue))
+            if ticket.deadline <= now:
+                self._expire(ticket)
+                continue
+            first = ticket.started
+            count = min(room, len(ticket.rows) - first)
+            rows.extend(ticket.rows if count == len(ticket.rows) else ticket.rows[first : first + count])
+            parts.append((ticket, first, count))
+            ticket.started += count
+            room -= count
+            self._rows_waiting -= count
+            if ticket.started == len(ticket.rows):
+                del self._queue[ticket]
+            if ticket.deadline > last_deadline:
+                last_deadline = ticket.deadline
+        if not rows:
+            return
+        try:
+            self.calls_started += 1
+            self.rows_started += len(rows)
+            batch = Batch.from_rows(self._schema, rows)
+            self._backend.start_call(batch, partial(self._deliver, parts), last_deadline)
+        except Exception as error:
+            self._fail(parts, error)
+
+    def _deliver(self, parts: list[tuple[Ticket, int, int]], result: Result) -> None:
+        """Cut the result of a call into the answers of its tickets."""
+        in_form: dict[Answers, Sequence[Any]] = {}
+        position = 0
+        for ticket, first, count in parts:
+            if ticket.open:
+                answers = in_form.get(ticket.answers)
+                if answers is None:
+                    try:
+                        answers = in_form[ticket.answers] = _in_order(ticket.answers(result.outputs), result.failures)
+                    except Exception as error:
+                        self._fail([(ticket, first, count)], error)
+                        position += count
+                        continue
+                ticket.deliver(first, answers[position : position + count])
+            position += count
+        self._wake()
+
+    def _fail(self, parts: list[tuple[Ticket, int, int]], error: Exception) -> None:
+        """Something of ours broke around a call: its callers are told, and the loop's handler gets the traceback."""
+        assert self._loop is not None
+        self._loop.call_exception_handler({"message": "a call could not be handled", "exception": error})
+        failure = RowFailure("model_failed", str(error), type(error).__name__)
+        for ticket, first, count in parts:
+            if ticket.open:
+                ticket.deliver(first, [failure] * count)
+
+
+def _in_order(answers: Sequence[Any], failures: dict[int, RowFailure]) -> Sequence[Any]:
+    """One item per row of the call: answers in order, a failure at each place that has one."""
+    if not failures:
+        return answers
+    answered = iter(answers)
+    return [failures[i] if i in failures else next(answered) for i in range(len(answers) + len(failures))]

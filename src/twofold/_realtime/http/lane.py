@@ -1,0 +1,306 @@
+"""The fast lane: uvicorn's protocol, with a short cut for `POST /predict`.
+
+A request takes the lane when it is the only one in flight on its connection and needs nothing special: JSON, a
+Content-Length within the limit, no Expect, Upgrade, chunks or encoding. It is then answered without a scope, a task
+and an app. Everything else is uvicorn's. Both ways end in `PlainJson.begin`, so their answers are the same bytes.
+
+uvicorn does not know of requests on the lane, so each of them stands in for the connection's `cycle` while it is in
+flight: `shutdown()` then lets it finish, and a pipelined request behind it waits its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar, Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from twofold._realtime.batcher import Ticket
+from twofold._realtime.http.plain import CONTENT_TYPE, PlainJson
+from twofold._realtime.http.problems import Answer, Headers, problem
+
+__all__ = ["CONNECTION", "LaneProtocol", "PartingClient"]
+
+CONNECTION = "twofold.connection"  # in a scope's extensions: the connection, for the app
+
+HEAD_BYTES = 64 << 10  # a request's target and headers together
+DISCARDED_BYTES = 64 << 20  # how much of a body that was refused unread is read over, so that its client sees why
+LANE_PATH = b"/predict"
+LANE_HEADERS = 40
+# Their values decide how a body is read, or ask for what only the app does.
+SLOW_HEADERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"))
+
+
+class _NoEvent:
+    """What uvicorn wakes when a connection is lost: a request on the lane waits for nothing."""
+
+    def set(self) -> None:
+        pass
+
+
+NO_EVENT = _NoEvent()
+
+
+class PartingClient(Protocol):
+    """Has something waiting for a client that has ended its half of the connection."""
+
+    def drop_if_waiting(self) -> None: ...
+
+
+class LaneRequest:
+    """One request on the lane. Has the attributes of uvicorn's `RequestResponseCycle` that its protocol looks at."""
+
+    __slots__ = ("chunks", "disconnected", "keep_alive", "more_body", "protocol", "response_complete", "ticket")
+
+    message_event = NO_EVENT
+
+    def __init__(self, protocol: LaneProtocol, keep_alive: bool) -> None:
+        self.protocol = protocol
+        self.keep_alive = keep_alive
+        self.chunks: list[bytes] = []
+        self.more_body = True
+        self.response_complete = False
+        self.disconnected = False
+        self.ticket: Ticket | None = None
+
+    def start(self) -> None:
+        self.more_body = False
+        chunks = self.chunks
+        self.ticket = self.protocol.plain.begin(chunks[0] if len(chunks) == 1 else b"".join(chunks), self.respond)
+
+    def respond(self, answer: Answer) -> None:
+        self.response_complete = True
+        self.ticket = None
+        if not self.disconnected:
+            self.protocol.write_answer(answer, self.keep_alive)
+            self.protocol.on_response_complete()
+
+    def drop_if_waiting(self) -> None:
+        if self.ticket is not None and self.ticket.waiting:
+            self.ticket.cancel()
+            self.response_complete = True
+            self.protocol.transport.close()
+
+    def lose(self) -> None:
+        """The client is gone, and so is the interest in an answer."""
+        self.disconnected = True
+        if self.ticket is not None:
+            self.ticket.cancel()
+            self.ticket = None
+
+
+class LaneProtocol(HttpToolsProtocol):
+    """One connection. `bound_to` gives the class that a server uses."""
+
+    plain: ClassVar[PlainJson]
+    fast_lane: ClassVar[bool]
+
+    @classmethod
+    def bound_to(cls, plain: PlainJson, *, fast_lane: bool = True) -> type[LaneProtocol]:
+        """The protocol of one server. Without `fast_lane` every request goes the app's way (the answers are equal)."""
+        return type("BoundLaneProtocol", (cls,), {"plain": plain, "fast_lane": fast_lane})
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.receiving: LaneRequest | None = None  # on the lane, its body not complete yet
+        self.on_lane: LaneRequest | None = None  # the request on the lane that is in flight
+        self.parting: PartingClient | None = None  # a request of the app that waits for the model
+        self.client_ended = False
+        self.ignoring = False  # the connection is closing: what still comes in is not read
+        self.head_open = False
+        self.head_bytes = 0  # of a head that comes in several pieces
+        self.count_head = False  # it came in pieces, or in a large one: its size must be looked at
+        self.discarded_bytes = 0
+        self.active_at = 0.0
+        self.idle_timer: asyncio.TimerHandle | None = None
+
+    # --- the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.active_at = self.loop.time()
+        self.idle_timer = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+            self.idle_timer = None
+        if self.on_lane is not None:
+            self.on_lane.lose()
+            self.on_lane = None
+        self.receiving = None
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client has ended its half: it may be gone, or wait for its answer, which nobody can tell.
+
+        Rows that are with the model are answered; rows that still wait after this tick leave the queue.
+        """
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return None
+        cycle.keep_alive = False
+        self.client_ended = True
+        waiting = self.on_lane or self.parting
+        if waiting is not None:
+            self.loop.call_soon(waiting.drop_if_waiting)
+        return True
+
+    def _check_idle(self) -> None:
+        """The keep-alive timeout, with one timer a connection instead of one a request."""
+        cycle = self.cycle
+        open_request = cycle is not None and not cycle.response_complete
+        left_s = self.active_at + self.timeout_keep_alive - self.loop.time()
+        if open_request and not cycle.more_body:  # the server's turn, not the client's
+            left_s = self.timeout_keep_alive
+        if left_s > 0.001:
+            self.idle_timer = self.loop.call_later(left_s, self._check_idle)
+        elif open_request or self.head_open:
+            self._refuse(TIMED_OUT)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self.active_at = self.loop.time()
+        self.count_head = self.head_open or len(data) > HEAD_BYTES
+        if self.head_open:
+            self.head_bytes += len(data)
+        super().data_received(data)
+        if self.head_open and self.head_bytes > HEAD_BYTES:
+            self._refuse(HEADERS_TOO_LARGE)
+
+    # --- parser callbacks
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.head_open = True
+        self.head_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.head_open = False
+        if self.ignoring or self.transport.is_closing():
+            self.ignoring = True
+            return
+        if self.count_head and self._head_size() > HEAD_BYTES:
+            self._refuse(HEADERS_TOO_LARGE)
+            return
+        if self._fits_lane():
+            request = LaneRequest(self, self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
+            self.receiving = self.on_lane = request
+            self.cycle = request  # type: ignore[assignment]
+        else:
+            self._start_cycle()
+
+    def _fits_lane(self) -> bool:
+        if self.url != LANE_PATH or not self.fast_lane or self.parser.get_method() != b"POST":
+            return False
+        cycle = self.cycle
+        if (cycle is not None and not cycle.response_complete) or self.flow.write_paused or self.client_ended:
+            return False
+        named = dict(self.headers)
+        length = named.get(b"content-length", b"")
+        return (
+            named.get(b"content-type") == CONTENT_TYPE
+            and length.isdigit()
+            and int(length) <= self.plain.service.max_body_bytes
+            and SLOW_HEADERS.isdisjoint(named)
+            and len(named) == len(self.headers) <= LANE_HEADERS
+        )
+
+    def _start_cycle(self) -> None:
+        """uvicorn's way, from where its own `on_message_begin` would have begun."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        self.scope["headers"] = self.headers = headers
+        self.scope["extensions"] = {CONNECTION: {"protocol": self}}
+        self.expect_100_continue = any(n == b"expect" and v.lower() == b"100-continue" for n, v in headers)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        request = self.receiving
+        if request is not None:
+            request.chunks.append(body)
+        elif self.ignoring:
+            pass
+        elif self.cycle.response_complete:
+            self.discarded_bytes += len(body)
+            if self.discarded_bytes > DISCARDED_BYTES:
+                self.transport.close()
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        request = self.receiving
+        if request is not None:
+            self.receiving = None
+            request.start()
+        elif not self.ignoring:
+            self.discarded_bytes = 0
+            super().on_message_complete()
+
+    # --- answers
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without its timer: `_check_idle` watches."""
+        self.server_state.total_requests += 1
+        self.on_lane = None
+        self.parting = None
+        if self.transport.is_closing():
+            return
+        self.active_at = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    def write_answer(self, answer: Answer, keep_alive: bool) -> None:
+        """Write what uvicorn would write for the same answer of the app; close when that was the last."""
+        content = [STATUS_LINE[answer.status]]
+        for name, value in self.server_state.default_headers:
+            content += (name, b": ", value, b"\r\n")
+        for name, value in response_headers(answer):
+            content += (name, b": ", value, b"\r\n")
+        content.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+        content.append(answer.body)
+        self.transport.write(b"".join(content))
+        if not keep_alive:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Called by uvicorn for what is not HTTP."""
+        self._refuse(NOT_HTTP)
+
+    def _refuse(self, answer: Answer) -> None:
+        """Refuse what comes in from here on; requests before it are answered first."""
+        self.ignoring = True
+        self.head_open = False
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+        elif self.pipeline:  # behind requests whose answers would come too late now
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.receiving = None
+            self.write_answer(answer, keep_alive=False)
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+
+def response_headers(answer: Answer) -> Headers:
+    """The headers of an answer, in the order in which both ways send them."""
+    length = str(len(answer.body)).encode()
+    return ((b"content-type", answer.content_type), *answer.headers, (b"content-length", length))
+
+
+NOT_HTTP = problem("bad_request", "The request is not valid HTTP/1.1. The connection ends here.")
+TIMED_OUT = problem("request_timeout", "The request did not come to its end in time.")
+HEADERS_TOO_LARGE = problem(
+    "headers_too_large", f"The request's target and headers are larger than {HEAD_BYTES} bytes together."
+)

@@ -1,0 +1,32 @@
+"""The pages: a form at `/`, the documentation at `/docs`. Static files, made live by `/openapi.json`; no CDN."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from twofold._realtime.http.problems import Answer
+
+__all__ = ["pages"]
+
+FILES = {
+    "/": ("form.html", b"text/html; charset=utf-8"),
+    "/docs": ("docs.html", b"text/html; charset=utf-8"),
+    "/static/style.css": ("style.css", b"text/css; charset=utf-8"),
+    "/static/form.js": ("form.js", b"text/javascript; charset=utf-8"),
+    "/static/docs.js": ("docs.js", b"text/javascript; charset=utf-8"),
+    "/static/schema.js": ("schema.js", b"text/javascript; charset=utf-8"),
+}
+HEADERS = (
+    (b"cache-control", b"no-cache"),
+    (b"content-security-policy", b"default-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+def pages() -> dict[str, Answer]:
+    """Path -> answer."""
+    folder = files("twofold._realtime.http") / "static"
+    return {
+        path: Answer(200, content_type, HEADERS, (folder / name).read_bytes())
+        for path, (name, content_type) in FILES.items()
+    }

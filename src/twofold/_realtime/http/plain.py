@@ -1,0 +1,107 @@
+"""The plain JSON protocol: a body in, an answer out. The fast lane and the app both call this, and only this."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from twofold._errors import NotJson, RowFailure, RowsDoNotFit
+from twofold._realtime.batcher import Ticket
+from twofold._realtime.http.problems import Answer, failure_item, json_bytes, problem, problem_of_failure
+from twofold._realtime.service import Service
+
+__all__ = ["CONTENT_TYPE", "PlainJson"]
+
+CONTENT_TYPE = b"application/json"
+ERRORS_SHOWN = 10
+EMPTY_LIST = Answer(200, CONTENT_TYPE, (), b"[]")
+
+LOG = logging.getLogger("twofold")
+
+Respond = Callable[[Answer], None]
+
+
+class PlainJson:
+    """One row (an object) answers an object; a list of rows answers a list of the same length."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._decode_row = service.signature.decode_row
+        self._decode = service.signature.decode
+        self._texts = service.signature.encode_rows
+        self._submit = service.submit
+
+    def begin(self, body: bytes, respond: Respond) -> Ticket | None:
+        """Answer a request body. None: `respond` has been called; else it will be, unless the ticket is cancelled."""
+        try:
+            if body[:1] == b"{":
+                rows, many = [self._decode_row(body)], False
+            else:
+                rows, many = self._decode(body)
+        except NotJson as error:
+            respond(problem("not_json", error.message))
+            return None
+        except RowsDoNotFit as error:
+            respond(problem("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN]))
+            return None
+        except RecursionError:
+            respond(problem("not_json", "The body is nested too deeply."))
+            return None
+        except Exception:
+            LOG.exception("a request body could not be read")
+            respond(problem("internal_error", "The body could not be read; the server's log says why."))
+            return None
+        if not many:
+            return self._submit(rows, _One(respond), answers=self._texts)
+        if not rows:
+            respond(EMPTY_LIST)
+            return None
+        return self._submit(rows, _Many(respond), answers=self._texts)
+
+
+class _One:
+    """Answers a request of one row."""
+
+    __slots__ = ("_respond",)
+
+    def __init__(self, respond: Respond) -> None:
+        self._respond = respond
+
+    def __call__(self, results: list[Any]) -> None:
+        result = results[0]
+        if type(result) is bytes:
+            self._respond(Answer(200, CONTENT_TYPE, (), result))
+        else:
+            self._respond(problem_of_failure(result, 1))
+
+
+class _Many:
+    """Answers a request of a list of rows.
+
+    Rows on which the model fails leave the others their answers (200). A deadline is the request's as a whole (504),
+    and so is a lost process when it had all of the rows (503).
+    """
+
+    __slots__ = ("_respond",)
+
+    def __init__(self, respond: Respond) -> None:
+        self._respond = respond
+
+    def __call__(self, results: list[Any]) -> None:
+        failures = [result for result in results if type(result) is not bytes]
+        if failures:
+            late = next((f for f in failures if f.code == "deadline_exceeded"), None)
+            if late is not None:
+                self._respond(problem_of_failure(late, len(results)))
+                return
+            if len(failures) == len(results) and all(f.code == "worker_lost" for f in failures):
+                self._respond(problem_of_failure(failures[0], len(results)))
+                return
+        texts = [_text(result) for result in results]
+        headers = ((b"twofold-failed-rows", str(len(failures)).encode()),) if failures else ()
+        self._respond(Answer(200, CONTENT_TYPE, headers, b"[" + b",".join(texts) + b"]"))
+
+
+def _text(result: bytes | RowFailure) -> bytes:
+    return result if isinstance(result, bytes) else json_bytes(failure_item(result))

@@ -1,0 +1,99 @@
+"""The one table of what can go wrong over HTTP, and its form: RFC 9457 problem details."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from twofold._errors import FieldError, RowFailure, shorten
+
+__all__ = ["PROBLEMS", "Answer", "Problem", "failure_item", "json_bytes", "problem", "problem_of_failure"]
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+MESSAGE_CHARACTERS = 2000
+
+
+class Answer(NamedTuple):
+    """A complete answer; content-length and what stands on every answer is added where it is written."""
+
+    status: int
+    content_type: bytes
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row of the table. `predict`: `POST /predict` may answer so (and says so in OpenAPI)."""
+
+    code: str
+    status: int
+    title: str
+    predict: bool = True
+
+
+PROBLEMS: dict[str, Problem] = {
+    row.code: row
+    for row in (
+        Problem("bad_request", 400, "The request is not valid HTTP"),
+        Problem("not_json", 400, "The body is not JSON"),
+        Problem("not_found", 404, "There is no such page", predict=False),
+        Problem("method_not_allowed", 405, "The path does not know this method"),
+        Problem("request_timeout", 408, "The request did not come to its end in time"),
+        Problem("body_too_large", 413, "The body is larger than --max-body allows"),
+        Problem("unsupported_media_type", 415, "The body has a type this path does not read"),
+        Problem("row_does_not_fit", 422, "A row does not fit the model's signature"),
+        Problem("bad_row", 422, "The model refused the row"),
+        Problem("headers_too_large", 431, "The request's headers are too large"),
+        Problem("model_failed", 500, "The model failed on the row"),
+        Problem("internal_error", 500, "The server failed"),
+        Problem("worker_lost", 503, "The process that computed the row ended"),
+        Problem("not_ready", 503, "The server is not ready", predict=False),
+        Problem("deadline_exceeded", 504, "The deadline passed before the answer was there"),
+    )
+}
+
+
+def json_bytes(value: object) -> bytes:
+    """Compact JSON; a lone surrogate (which is not UTF-8) becomes `?`."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "replace")
+
+
+def problem(code: str, detail: str, errors: Sequence[FieldError] = (), headers: Headers = ()) -> Answer:
+    """The answer for a problem of the table. `detail` says what to do; `errors` name rows and fields."""
+    row = PROBLEMS[code]
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": row.title,
+        "status": row.status,
+        "detail": shorten(detail, MESSAGE_CHARACTERS),
+        "code": code,
+        "errors": [_error_item(error) for error in errors],
+    }
+    return Answer(row.status, b"application/problem+json", headers, json_bytes(body))
+
+
+def problem_of_failure(failure: RowFailure, n_rows: int) -> Answer:
+    """The answer when the request as a whole has failed, for the reason of its (first) row."""
+    code = failure.code if failure.code in PROBLEMS else "model_failed"
+    error = FieldError(0, failure.field, "", "", failure.message)
+    detail = failure.message or PROBLEMS[code].title
+    return problem(code, detail if n_rows == 1 else f"{n_rows} rows: {detail}", [error])
+
+
+def failure_item(failure: RowFailure) -> dict[str, Any]:
+    """What stands in a list of answers in place of a row that failed."""
+    shown: dict[str, Any] = failure.to_json()
+    shown["message"] = shorten(failure.message, MESSAGE_CHARACTERS)
+    return {"error": shown}
+
+
+def _error_item(error: FieldError) -> dict[str, Any]:
+    item = error.to_json()
+    item["got"] = shorten(error.got)
+    item["message"] = shorten(error.message, MESSAGE_CHARACTERS)
+    return item
