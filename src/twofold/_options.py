@@ -7,7 +7,7 @@ from typing import Literal
 
 from twofold._errors import UsageError
 
-__all__ = ["BatchOptions", "ServeOptions"]
+__all__ = ["BatchOptions", "CompareOptions", "ServeOptions"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,28 @@ class ServeOptions:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"The port must lie between 0 and 65535 (0 picks a free one), and {self.port} was given.")
         for name in ("workers", "deadline_s", "max_body_bytes", "batch_rows"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"{name} must be more than 0, and {value} was given.")
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """How the two modes are compared.
+
+    `limit_rows`: the first rows of the input, both modes answer them. `connections` and `min_seconds`: of the
+    throughput measurement. `workers` and `map`: as for `serve` and `batch`. `deadline_s`: of the server.
+    """
+
+    limit_rows: int = 10_000
+    connections: int = 64
+    min_seconds: float = 3.0
+    workers: int | None = None
+    map: dict[str, str] = field(default_factory=dict)
+    deadline_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("limit_rows", "connections", "min_seconds", "workers", "deadline_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be more than 0, and {value} was given.")

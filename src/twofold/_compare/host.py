@@ -71,7 +71,9 @@ def _batch(channel: Channel, task: Message) -> Message:  # noqa: ARG001
         task["output"],
         BatchOptions(keep=None if keep is None else tuple(keep), **options),
     )
-    return report.to_json()
+    times = os.times()
+    cpu_s = None if os.name == "nt" else times.user + times.system + times.children_user + times.children_system
+    return {"report": report.to_json(), "cpu_s": cpu_s}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ class RealTimeSide:
     latency: Latency
     latency_loaded: Latency
     connections: int
-    layout: str
     rows_per_second: float
     rows_per_call: float | None
     cpu_s_per_million_rows: float | None

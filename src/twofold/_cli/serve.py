@@ -1,0 +1,95 @@
+"""twofold serve: real time."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from twofold._cli.base import ModelChoice, model_options, option, subcommand
+from twofold._errors import UsageError
+
+_UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20, "gib": 2**30}
+
+
+@subcommand(
+    "serve",
+    examples="""
+Examples:
+  twofold serve parity.py
+  twofold serve fraud.onnx --host 0.0.0.0 --port 80 --workers 8
+  twofold serve slow.py --isolate --deadline 5
+
+Then:
+  curl -H 'Content-Type: application/json' -d '{"number": 7}' http://127.0.0.1:8000/predict
+
+  POST /predict              a row (an object), or a list of rows
+  GET  /                     a page with a form, to try the model
+  GET  /docs, /openapi.json  what it takes and answers
+  GET  /health/live, /health/ready
+
+SIGTERM or Ctrl-C: no new requests, those in flight are answered, exit 0. A second Ctrl-C ends at once.
+""",
+)
+@model_options
+@option("--host", default="127.0.0.1", metavar="ADDRESS", help="The address to listen on; 0.0.0.0 is all of them.")
+@option("--port", type=click.IntRange(0, 65535), default=8000, help="The port to listen on; 0 picks a free one.")
+@option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many processes compute. Default: one a core.",
+)
+@option(
+    "--inline",
+    "layout",
+    flag_value="inline",
+    help="Compute in the server processes: fastest for models that take less than about 0.5 ms a row.",
+)
+@option(
+    "--isolate",
+    "layout",
+    flag_value="isolate",
+    help="Compute in model processes beside one server process: a crash or a hang costs one call only. "
+    "Default: one row is measured, and the better of the two is chosen.",
+)
+@option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    metavar="SECONDS",
+    help="A request that is not answered by then gets a 504.",
+)
+@option(
+    "--max-body", default="32MiB", metavar="SIZE", help="The largest request body: a number of bytes, or 500kB, 32MiB."
+)
+@option(
+    "--batch-rows",
+    type=click.IntRange(1),
+    default=1024,
+    metavar="N",
+    help="The most rows that one model call sees.",
+)
+def command(model: ModelChoice, layout: str | None, deadline: float, max_body: str, **rest: object) -> None:
+    """Answer requests for MODEL over HTTP, in real time.
+
+    Rows that arrive together are computed together; nothing waits for more to come.
+    """
+    from twofold._options import ServeOptions
+    from twofold._realtime.server import serve_model
+
+    options = ServeOptions(
+        layout=layout or "auto",  # type: ignore[arg-type]
+        deadline_s=deadline,
+        max_body_bytes=size(max_body),
+        **rest,  # type: ignore[arg-type]
+    )
+    serve_model(model.reference_for_workers(), options)
+
+
+def size(text: str) -> int:
+    """Bytes of "1000", "500kB" or "32MiB"."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    if found is None or found[2].lower() not in _UNITS:
+        raise UsageError(f"--max-body takes a size such as 1000000, 500kB or 32MiB, and got {text!r}.")
+    return int(float(found[1]) * _UNITS[found[2].lower()])
