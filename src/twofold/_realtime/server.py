@@ -1,4 +1,4 @@
-"""`serve`: the light parent that starts, watches and replaces the processes that serve one model.
+"""The light parent of `serve`: it starts, watches and replaces the processes that serve one model.
 
     inline      parent ── N server processes, each with one event loop and the model in it
     isolated    parent ── one front (the server process) ══ N model processes, joined by a socket
@@ -13,16 +13,14 @@ from __future__ import annotations
 import queue
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from twofold._errors import ModelError
 from twofold._options import ServeOptions
@@ -57,8 +55,8 @@ class _Place:
     backoff: Backoff = field(default_factory=Backoff)
     restart_s: float = 0.0  # time.monotonic() of the next start, while there is no worker
     beat_s: float | None = None  # time.monotonic() of its last sign of life
-    counted: dict[str, int] = field(default_factory=dict)  # model calls and their rows, as of that sign
     failure: str = ""  # what it said before it ended
+    counted: dict[str, int] = field(default_factory=dict)  # its model calls and their rows, at its last sign of life
 
 
 class Server:
@@ -162,28 +160,25 @@ class Server:
 
     def _take_events(self) -> None:
         """Wait for an event, or for the next thing to do by the clock; handle all that came."""
-        try:
-            worker, message = self._events.get(timeout=self._idle_s())
-        except queue.Empty:
-            return
+        wait_s = self._idle_s()
         while True:
-            if worker is None:
-                self._stop()
-            else:
-                place = next((p for p in self._places if p.worker is worker), None)
-                if place is not None:
-                    self._take(place, message)
             try:
-                worker, message = self._events.get_nowait()
+                sender, message = self._events.get(timeout=wait_s)
             except queue.Empty:
                 return
+            if sender is None:
+                self._stop()
+            else:
+                place = next((p for p in self._places if p.worker is sender), None)
+                if place is not None:
+                    self._take(place, message)
+            wait_s = 0.0
 
     def _take(self, place: _Place, message: Message | None) -> None:
         if message is None:
             self._ended(place)
         elif "beat" in message:
             place.beat_s = time.monotonic()
-            place.counted = message["beat"]
         elif "ready" in message:
             self._ready(place, message["ready"])
         elif "failed" in message:
@@ -349,19 +344,6 @@ class Server:
         for place in self._places:
             if place.worker is not None:
                 place.worker.send({"end": True})
-
-
-def run_with_signals(server: Server) -> int:
-    """`Server.run`; SIGTERM and Ctrl-C stop it, where this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        return server.run()
-    signals = [signal.SIGINT, signal.SIGTERM]
-    before: dict[signal.Signals, Any] = {number: signal.signal(number, lambda *_: server.stop()) for number in signals}
-    try:
-        return server.run()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:
