@@ -32,26 +32,25 @@ EXPIRED = RowFailure("deadline_exceeded", "the deadline passed before the row wa
 class Ticket:
     """The rows of one request on their way: the answers travel in it, and it can be taken back."""
 
-    __slots__ = ("_batcher", "answers", "deadline", "done", "missing", "open", "results", "rows", "started", "timer")
+    open = True
+    started = 0  # rows handed to a call so far
+    answered = 0  # rows with an answer so far, where the rows went into several calls
+    results: list[Any] | None = None
+    timer: asyncio.TimerHandle | None = None
 
     def __init__(
         self,
         batcher: Batcher,
         rows: Sequence[tuple[Any, ...]],
         answers: Answers,
-        done: Callable[[list[Any]], None],
+        done: Callable[[Sequence[Any]], None],
         deadline: float,
     ) -> None:
-        self._batcher = batcher
+        self.batcher = batcher
         self.rows = rows
         self.answers = answers
         self.done = done
         self.deadline = deadline  # of the loop's clock, seconds
-        self.started = 0  # rows handed to a call so far
-        self.missing = len(rows)  # rows without an answer yet
-        self.results: list[Any] | None = None  # only when the rows went into several calls
-        self.open = True
-        self.timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> bool:
@@ -61,19 +60,19 @@ class Ticket:
     def cancel(self) -> None:
         """Take the rows out of the queue; `done` will not be called."""
         if self.open:
-            self._batcher.close(self)
+            self.batcher.close(self)
 
     def deliver(self, first: int, answers: Sequence[Any]) -> None:
         """Answers of rows `first`…; the last ones end the ticket."""
+        if len(answers) == len(self.rows):
+            self.batcher.finish(self, answers)
+            return
         if self.results is None:
-            if len(answers) == len(self.rows):
-                self._batcher.finish(self, list(answers))
-                return
             self.results = [None] * len(self.rows)
         self.results[first : first + len(answers)] = answers
-        self.missing -= len(answers)
-        if not self.missing:
-            self._batcher.finish(self, self.results)
+        self.answered += len(answers)
+        if self.answered == len(self.rows):
+            self.batcher.finish(self, self.results)
 
 
 class Batcher:
@@ -100,7 +99,7 @@ class Batcher:
         self,
         rows: Sequence[tuple[Any, ...]],
         answers: Answers,
-        done: Callable[[list[Any]], None],
+        done: Callable[[Sequence[Any]], None],
         *,
         deadline_s: float,
     ) -> Ticket:
@@ -123,11 +122,11 @@ class Batcher:
         ticket.open = False
         if ticket.timer is not None:
             ticket.timer.cancel()
-        if ticket in self._queue:
+        if ticket.started < len(ticket.rows):
             del self._queue[ticket]
             self._rows_waiting -= len(ticket.rows) - ticket.started
 
-    def finish(self, ticket: Ticket, results: list[Any]) -> None:
+    def finish(self, ticket: Ticket, results: Sequence[Any]) -> None:
         """End a ticket with its answers. A caller that fails to take them must not harm its neighbours."""
         self.close(ticket)
         try:
@@ -185,34 +184,33 @@ class Batcher:
             batch = Batch.from_rows(self._schema, rows)
             self._backend.start_call(batch, partial(self._deliver, parts), last_deadline)
         except Exception as error:
-            self._fail(parts, error)
+            failure = self._reported(error)
+            for ticket, first, count in parts:
+                if ticket.open:
+                    ticket.deliver(first, [failure] * count)
 
     def _deliver(self, parts: list[tuple[Ticket, int, int]], result: Result) -> None:
         """Cut the result of a call into the answers of its tickets."""
-        in_form: dict[Answers, Sequence[Any]] = {}
+        form: Answers | None = None  # nearly always the same for all tickets of a call
+        items: Sequence[Any] = ()
         position = 0
         for ticket, first, count in parts:
             if ticket.open:
-                answers = in_form.get(ticket.answers)
-                if answers is None:
+                if ticket.answers is not form:
+                    form = ticket.answers
                     try:
-                        answers = in_form[ticket.answers] = _in_order(ticket.answers(result.outputs), result.failures)
+                        items = _in_order(form(result.outputs), result.failures)
                     except Exception as error:
-                        self._fail([(ticket, first, count)], error)
-                        position += count
-                        continue
-                ticket.deliver(first, answers[position : position + count])
+                        items = [self._reported(error)] * (result.outputs.n_rows + len(result.failures))
+                ticket.deliver(first, items[position : position + count])
             position += count
         self._wake()
 
-    def _fail(self, parts: list[tuple[Ticket, int, int]], error: Exception) -> None:
+    def _reported(self, error: Exception) -> RowFailure:
         """Something of ours broke around a call: its callers are told, and the loop's handler gets the traceback."""
         assert self._loop is not None
         self._loop.call_exception_handler({"message": "a call could not be handled", "exception": error})
-        failure = RowFailure("model_failed", str(error), type(error).__name__)
-        for ticket, first, count in parts:
-            if ticket.open:
-                ticket.deliver(first, [failure] * count)
+        return RowFailure("model_failed", str(error), type(error).__name__)
 
 
 def _in_order(answers: Sequence[Any], failures: dict[int, RowFailure]) -> Sequence[Any]:

@@ -68,7 +68,7 @@ class Service:
     def submit(
         self,
         rows: Sequence[tuple[Any, ...]],
-        done: Callable[[list[Any]], None],
+        done: Callable[[Sequence[Any]], None],
         *,
         answers: Answers = Batch.rows,
         deadline_s: float | None = None,

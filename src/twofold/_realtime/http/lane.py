@@ -4,6 +4,9 @@ A request takes the lane when it is the only one in flight on its connection and
 Content-Length within the limit, no Expect, Upgrade, chunks or encoding. It is then answered without a scope, a task
 and an app. Everything else is uvicorn's. Both ways end in `PlainJson.begin`, so their answers are the same bytes.
 
+Clients send the same head again and again: a head that took the lane is remembered, and a request that comes in one
+piece with the very same head need not be parsed again.
+
 uvicorn does not know of requests on the lane, so each of them stands in for the connection's `cycle` while it is in
 flight: `shutdown()` then lets it finish, and a pipelined request behind it waits its turn.
 """
@@ -27,6 +30,9 @@ HEAD_BYTES = 64 << 10  # a request's target and headers together
 DISCARDED_BYTES = 64 << 20  # how much of a body that was refused unread is read over, so that its client sees why
 LANE_PATH = b"/predict"
 LANE_HEADERS = 40
+HEAD_END = b"\r\n\r\n"
+KNOWN_HEADS = 1000
+KNOWN_HEAD_BYTES = 1000
 # Their values decide how a body is read, or ask for what only the app does.
 SLOW_HEADERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"))
 
@@ -63,10 +69,9 @@ class LaneRequest:
         self.disconnected = False
         self.ticket: Ticket | None = None
 
-    def start(self) -> None:
+    def start(self, body: bytes) -> None:
         self.more_body = False
-        chunks = self.chunks
-        self.ticket = self.protocol.plain.begin(chunks[0] if len(chunks) == 1 else b"".join(chunks), self.respond)
+        self.ticket = self.protocol.plain.begin(body, self.respond)
 
     def respond(self, answer: Answer) -> None:
         self.response_complete = True
@@ -89,16 +94,34 @@ class LaneRequest:
             self.ticket = None
 
 
+class _AnswerHead:
+    """The head of a plain 200 up to its length: made anew when uvicorn renews the date."""
+
+    def __init__(self) -> None:
+        self._of: object = None
+        self._text = b""
+
+    def text(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+        if default_headers is not self._of:
+            self._of = default_headers
+            lines = (*default_headers, (b"content-type", CONTENT_TYPE))
+            self._text = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % line for line in lines)
+        return self._text
+
+
 class LaneProtocol(HttpToolsProtocol):
     """One connection. `bound_to` gives the class that a server uses."""
 
     plain: ClassVar[PlainJson]
     fast_lane: ClassVar[bool]
+    known_heads: ClassVar[dict[bytes, int]]  # of whole requests that took the lane: head -> bytes of the body
+    answer_head: ClassVar[_AnswerHead]
 
     @classmethod
     def bound_to(cls, plain: PlainJson, *, fast_lane: bool = True) -> type[LaneProtocol]:
         """The protocol of one server. Without `fast_lane` every request goes the app's way (the answers are equal)."""
-        return type("BoundLaneProtocol", (cls,), {"plain": plain, "fast_lane": fast_lane})
+        own = {"plain": plain, "fast_lane": fast_lane, "known_heads": {}, "answer_head": _AnswerHead()}
+        return type("BoundLaneProtocol", (cls,), own)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -107,6 +130,8 @@ class LaneProtocol(HttpToolsProtocol):
         self.parting: PartingClient | None = None  # a request of the app that waits for the model
         self.client_ended = False
         self.ignoring = False  # the connection is closing: what still comes in is not read
+        self.between = True  # the parser stands between two requests
+        self.parsed = b""  # the data at hand, when a request began at its first byte
         self.head_open = False
         self.head_bytes = 0  # of a head that comes in several pieces
         self.count_head = False  # it came in pieces, or in a large one: its size must be looked at
@@ -162,6 +187,15 @@ class LaneProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.active_at = self.loop.time()
+        if self.between:
+            end = data.find(HEAD_END) + 4
+            if self.known_heads.get(data[:end]) == len(data) - end and self._is_free():
+                request = self.cycle = self.on_lane = LaneRequest(self, True)  # type: ignore[assignment]
+                request.start(data[end:])
+                return
+            self.parsed = data
+        else:
+            self.parsed = b""
         self.count_head = self.head_open or len(data) > HEAD_BYTES
         if self.head_open:
             self.head_bytes += len(data)
@@ -169,9 +203,23 @@ class LaneProtocol(HttpToolsProtocol):
         if self.head_open and self.head_bytes > HEAD_BYTES:
             self._refuse(HEADERS_TOO_LARGE)
 
+    def _is_free(self) -> bool:
+        """Nothing is in flight, and answers go out as fast as they are made."""
+        cycle = self.cycle
+        return (cycle is None or cycle.response_complete) and not self.flow.write_paused and not self.client_ended
+
+    def _remember_head(self, body_bytes: int) -> None:
+        """The request that is complete now took the lane: was it all of one piece of data?"""
+        end = len(self.parsed) - body_bytes
+        if 4 < end <= KNOWN_HEAD_BYTES and self.parsed.find(HEAD_END) + 4 == end:
+            if len(self.known_heads) >= KNOWN_HEADS:
+                self.known_heads.clear()
+            self.known_heads[self.parsed[:end]] = body_bytes
+
     # --- parser callbacks
 
     def on_message_begin(self) -> None:
+        self.between = False
         self.url = b""
         self.headers = []
         self.head_open = True
@@ -196,10 +244,7 @@ class LaneProtocol(HttpToolsProtocol):
             self._start_cycle()
 
     def _fits_lane(self) -> bool:
-        if self.url != LANE_PATH or not self.fast_lane or self.parser.get_method() != b"POST":
-            return False
-        cycle = self.cycle
-        if (cycle is not None and not cycle.response_complete) or self.flow.write_paused or self.client_ended:
+        if self.url != LANE_PATH or not self.fast_lane or self.parser.get_method() != b"POST" or not self._is_free():
             return False
         named = dict(self.headers)
         length = named.get(b"content-length", b"")
@@ -235,10 +280,14 @@ class LaneProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self.between = not self.ignoring
         request = self.receiving
         if request is not None:
             self.receiving = None
-            request.start()
+            body = b"".join(request.chunks)
+            if request.keep_alive:
+                self._remember_head(len(body))
+            request.start(body)
         elif not self.ignoring:
             self.discarded_bytes = 0
             super().on_message_complete()
@@ -260,10 +309,12 @@ class LaneProtocol(HttpToolsProtocol):
 
     def write_answer(self, answer: Answer, keep_alive: bool) -> None:
         """Write what uvicorn would write for the same answer of the app; close when that was the last."""
+        if answer.status == 200 and not answer.headers and keep_alive:
+            head = self.answer_head.text(self.server_state.default_headers)
+            self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(answer.body), answer.body))
+            return
         content = [STATUS_LINE[answer.status]]
-        for name, value in self.server_state.default_headers:
-            content += (name, b": ", value, b"\r\n")
-        for name, value in response_headers(answer):
+        for name, value in (*self.server_state.default_headers, *response_headers(answer)):
             content += (name, b": ", value, b"\r\n")
         content.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
         content.append(answer.body)
@@ -278,7 +329,7 @@ class LaneProtocol(HttpToolsProtocol):
     def _refuse(self, answer: Answer) -> None:
         """Refuse what comes in from here on; requests before it are answered first."""
         self.ignoring = True
-        self.head_open = False
+        self.between = self.head_open = False
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete and not cycle.more_body:
             cycle.keep_alive = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twofold._errors import NotJson, RowFailure, RowsDoNotFit
@@ -53,54 +54,35 @@ class PlainJson:
             respond(problem("internal_error", "The body could not be read; the server's log says why."))
             return None
         if not many:
-            return self._submit(rows, _One(respond), answers=self._texts)
+            return self._submit(rows, partial(_answer_one, respond), answers=self._texts)
         if not rows:
             respond(EMPTY_LIST)
             return None
-        return self._submit(rows, _Many(respond), answers=self._texts)
+        return self._submit(rows, partial(_answer_many, respond), answers=self._texts)
 
 
-class _One:
-    """Answers a request of one row."""
-
-    __slots__ = ("_respond",)
-
-    def __init__(self, respond: Respond) -> None:
-        self._respond = respond
-
-    def __call__(self, results: list[Any]) -> None:
-        result = results[0]
-        if type(result) is bytes:
-            self._respond(Answer(200, CONTENT_TYPE, (), result))
-        else:
-            self._respond(problem_of_failure(result, 1))
+def _answer_one(respond: Respond, results: Sequence[Any]) -> None:
+    result = results[0]
+    if type(result) is bytes:
+        respond(Answer(200, CONTENT_TYPE, (), result))
+    else:
+        respond(problem_of_failure(result, 1))
 
 
-class _Many:
-    """Answers a request of a list of rows.
-
-    Rows on which the model fails leave the others their answers (200). A deadline is the request's as a whole (504),
-    and so is a lost process when it had all of the rows (503).
-    """
-
-    __slots__ = ("_respond",)
-
-    def __init__(self, respond: Respond) -> None:
-        self._respond = respond
-
-    def __call__(self, results: list[Any]) -> None:
-        failures = [result for result in results if type(result) is not bytes]
-        if failures:
-            late = next((f for f in failures if f.code == "deadline_exceeded"), None)
-            if late is not None:
-                self._respond(problem_of_failure(late, len(results)))
-                return
-            if len(failures) == len(results) and all(f.code == "worker_lost" for f in failures):
-                self._respond(problem_of_failure(failures[0], len(results)))
-                return
-        texts = [_text(result) for result in results]
+def _answer_many(respond: Respond, results: Sequence[Any]) -> None:
+    """Rows on which the model fails leave the others their answers (200). A deadline is the request's as a whole
+    (504), and so is a lost process that had all of the rows (503)."""
+    failures = [result for result in results if type(result) is not bytes]
+    codes = {failure.code for failure in failures}
+    if "deadline_exceeded" in codes:
+        late = next(failure for failure in failures if failure.code == "deadline_exceeded")
+        respond(problem_of_failure(late, len(results)))
+    elif codes == {"worker_lost"} and len(failures) == len(results):
+        respond(problem_of_failure(failures[0], len(results)))
+    else:
+        texts = [_text(result) for result in results] if failures else results
         headers = ((b"twofold-failed-rows", str(len(failures)).encode()),) if failures else ()
-        self._respond(Answer(200, CONTENT_TYPE, headers, b"[" + b",".join(texts) + b"]"))
+        respond(Answer(200, CONTENT_TYPE, headers, b"[" + b",".join(texts) + b"]"))
 
 
 def _text(result: bytes | RowFailure) -> bytes:
