@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from twofold._errors import ModelError
 from twofold._options import ServeOptions
 from twofold._realtime.server import Server
-from twofold._reference import ModelRef, parse, reference_of
+from twofold._reference import ModelRef, refuse_at_import
 from twofold._supervisor import refuse_in_worker
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ServeSettings(TypedDict, total=False):
     loop: Literal["auto", "uvloop", "asyncio"]
 
 
-def serve(model: str | Model | ModelRef | Callable[..., Any], **settings: Unpack[ServeSettings]) -> int:
+def serve(model: str | Path | Model | ModelRef | Callable[..., Any], **settings: Unpack[ServeSettings]) -> int:
     """Serve a model over HTTP until SIGTERM or Ctrl-C; requests in flight are answered first.
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model; it is loaded again, in
@@ -49,6 +49,7 @@ def serve(model: str | Model | ModelRef | Callable[..., Any], **settings: Unpack
 
 def serve_model(model: ModelRef, options: ServeOptions) -> int:
     """`serve` for a reference that is known already."""
+    refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
     server = Server(model.to_json(), options, lambda line: print(line, flush=True))
     if threading.current_thread() is not threading.main_thread():
@@ -62,22 +63,15 @@ def serve_model(model: ModelRef, options: ServeOptions) -> int:
             signal.signal(number, handler)
 
 
-def _reference(model: str | Model | ModelRef | Callable[..., Any]) -> ModelRef:
+def _reference(model: str | Path | Model | ModelRef | Callable[..., Any]) -> ModelRef:
     """What the workers load."""
-    if isinstance(model, ModelRef):
-        return model
-    if isinstance(model, str):
-        target = parse(model)
-        if target.file is None:
-            return ModelRef(model, folder=os.getcwd())  # noqa: PTH109 (as text)
-        return ModelRef(f"{target.file}:{target.name}" if target.name else str(target.file))
-    known = getattr(model, "ref", None)
-    if isinstance(known, ModelRef):
-        return known
-    found = reference_of(model) if callable(model) else None
-    if found is None:
-        raise ModelError(
-            f"{model!r} cannot be served: worker processes load the model from its file, and this one is in none. "
-            "Write it at the top level of a file, and serve that: twofold.serve('file.py')."
-        )
-    return ModelRef(found[0], folder=found[1])
+    from twofold._model import Model, model_ref
+
+    if isinstance(model, Model):
+        if model.ref is None:
+            raise ModelError(
+                f"The model {model.name!r} cannot be served: workers load a model from its file, and this one was "
+                "typed at a prompt or made inside a function. Put it at the top of a file."
+            )
+        return model.ref
+    return model if isinstance(model, ModelRef) else model_ref(model)
