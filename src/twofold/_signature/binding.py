@@ -12,6 +12,7 @@ from twofold._signature.types import Field
 
 if TYPE_CHECKING:
     from twofold._columns import Batch
+    from twofold._signature.results import Answers
 
 __all__ = ["Binding", "Parameter", "Row"]
 
@@ -61,6 +62,7 @@ class Binding:
         self._answer = answer
         self._container = container
         self._row_keyword = row_keyword
+        self._answers: Answers | None = None
         self.form = "columns" if container else "rows"
         self.is_async = is_async
         if isinstance(parameters, StructReading):
@@ -76,7 +78,8 @@ class Binding:
 
     @property
     def container(self) -> Literal["", "numpy", "pandas", "polars", "arrow"]:
-        return "arrow" if self._container in ("table", "record_batch") else self._container
+        container = self._container
+        return "arrow" if container == "table" or container == "record_batch" else container
 
     def caller(self, function: Callable[..., Any]) -> Callable[[Row], Any]:
         """The function as one that takes a canonical row (form "rows"). Compiled here, so ask once per model.
@@ -102,15 +105,17 @@ class Binding:
 
         Raises WrongResult for another number of rows, missing or unknown columns, or values of another type.
         """
-        from twofold._signature.results import Answers
+        answers = self._answers
+        if answers is None:
+            from twofold._signature.results import Answers
 
-        return Answers(self.outputs, self._answer, self.result).batch(value, n_rows)
+            answers = self._answers = Answers(self.outputs, self._answer, self.result)
+        return answers.batch(value, n_rows)
 
 
 def _one_value(answer: Reading) -> Callable[[Any], Row]:
-    from_user, exact = answer.from_user, answer.exact
-
-    def result(value: Any) -> Row:
-        return (value if type(value) is exact or value is None else from_user(value),)
-
-    return result
+    from_user = answer.from_user
+    if from_user is None:
+        return lambda value: (value,)
+    convert = from_user
+    return lambda value: (None if value is None else convert(value),)

@@ -14,16 +14,18 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from twofold._signature.place import Place
+from twofold._signature.reading import Reading
 from twofold._signature.shape import Shape
 from twofold._signature.types import (
     UNCONSTRAINED,
+    Bool,
     Bytes,
     Constraints,
     Float,
     Int,
     List,
     String,
-    Type,
+    Tensor,
     type_name,
 )
 
@@ -181,48 +183,31 @@ def _pattern(value: Any, place: Place) -> str:
     return text
 
 
-def fit_constraints(constraints: Constraints, kind: Type, place: Place) -> Constraints:
-    """The constraints as this type takes them; ModelError for one that its values cannot be held against."""
-    if constraints == UNCONSTRAINED:
-        return UNCONSTRAINED
+def fit_constraints(said: Constraints, reading: Reading, place: Place) -> Constraints:
+    """The constraints of a hint, together with those that its type brings along (of a tensor's items, a fixed length).
+
+    ModelError for one that values of the type cannot be held to. A numeric bound of a tensor holds for each item.
+    """
+    kind = reading.type
     allowed: tuple[str, ...] = ()
-    if isinstance(kind, (Int, Float)):
+    if isinstance(kind, (Int, Float)) or (isinstance(kind, Tensor) and not isinstance(kind.item, Bool)):
         allowed = BOUNDS
     elif isinstance(kind, String):
         allowed = (*LENGTHS, "pattern")
     elif isinstance(kind, (Bytes, List)):
         allowed = LENGTHS
-    for spec in fields(constraints):
-        value = getattr(constraints, spec.name)
-        if value is not None and spec.name not in allowed:
-            items = " Put it on the items: list[Annotated[float, Meta(ge=0)]]." if spec.name in BOUNDS else ""
+    if isinstance(kind, Tensor) and said.min_length == said.max_length == kind.shape[0]:
+        said = replace(said, min_length=None, max_length=None)  # that is how the tensor got its length
+    constraints = reading.constraints
+    for spec in fields(said):
+        value = getattr(said, spec.name)
+        if value is None:
+            continue
+        if spec.name not in allowed:
+            items = " Put it on the items: list[Annotated[float, Meta(ge=0)]]." if isinstance(kind, List) else ""
             place.refuse(
                 f"has the constraint {spec.name}={value!r}, which {type_name(kind)} cannot be held to. Remove it, or "
-                f"check it in the model and raise twofold.BadRow.{items if isinstance(kind, List) else ''}"
+                f"check it in the model and raise twofold.BadRow.{items}"
             )
-    return _whole(constraints, place) if isinstance(kind, Int) else constraints
-
-
-def _whole(constraints: Constraints, place: Place) -> Constraints:
-    """Bounds of an integer field as integers: ge=0.5 is ge=1, lt=9.5 is le=9."""
-    bounds: dict[str, int | None] = {}
-    for name, value in ((name, getattr(constraints, name)) for name in BOUNDS):
-        if value is None or isinstance(value, int):
-            continue
-        if name == "multiple_of":
-            if not value.is_integer():
-                place.refuse(f"has the constraint multiple_of={value!r}, but its values are whole numbers.")
-            bounds[name] = int(value)
-        elif math.isinf(value):
-            if (value > 0) == (name in ("ge", "gt")):
-                place.refuse(f"has the constraint {name}={value!r}, which no value can satisfy. Remove it.")
-            bounds[name] = None
-        elif value.is_integer():
-            bounds[name] = int(value)
-        else:
-            side, whole = ("ge", math.ceil(value)) if name in ("ge", "gt") else ("le", math.floor(value))
-            other: Any = bounds.get(side, getattr(constraints, side) if side != name else None)
-            bounds[name] = None
-            bounds[side] = whole if not isinstance(other, int) else (max if side == "ge" else min)(other, whole)
-    changed: Constraints = replace(constraints, **bounds)
-    return changed
+        constraints = _with(constraints, spec.name, value, place)
+    return constraints

@@ -146,13 +146,11 @@ def _read_struct(struct: StructReading, written: Callable[[list[str]], str]) -> 
 
 
 def _read_member(source: _Source, local: str, read: str, member: MemberReading) -> str:
+    if member.reading.from_user is None:
+        return read
     convert = source.name(member.reading.from_user, "convert")
-    if member.reading.exact is None:
-        source.lines.append(f"{local} = {read}")
-        return f"(None if {local} is None else {convert}({local}))"
-    exact = source.name(member.reading.exact, "Exact")
     source.lines.append(f"{local} = {read}")
-    return f"({local} if type({local}) is {exact} else {convert}({local}))"
+    return f"(None if {local} is None else {convert}({local}))"
 
 
 def _refusal(struct: StructReading) -> Callable[[object], None]:

@@ -15,10 +15,11 @@ Annotations are those of ONE row. What each hint becomes:
     dataclass, TypedDict, msgspec Struct, pydantic   a nested struct; as the ONLY parameter it is the row itself, flat
     T | None                                       may be null; `NotRequired[T]` of a TypedDict: null is an absent key
 
-Constraints (msgspec.Meta, annotated_types, pydantic's Field) become constraints of the field and hold in both modes; one
-that is not understood is refused here. Within pydantic models on rows, pydantic itself runs whatever else they check when
-the row is made (validators, Strict, AfterValidator); what it refuses is the row's fault. A model on columns never makes an
-instance, so that there a class with checks of its own is refused.
+Constraints (msgspec.Meta, annotated_types, pydantic's Field) become constraints of the field and hold in both modes;
+one that is not understood is refused here. Within pydantic models on rows, pydantic itself runs whatever else they
+check when the row is made (validators, Strict, AfterValidator); what it refuses is the row's fault, as is a ValueError
+in the `__post_init__` of a dataclass or Struct. A model on columns never makes an instance, so that there a class with
+checks of its own is refused.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _parameters(function: Callable[..., Any], here: Place, skip_self: bool) -> l
     for parameter in parameters:
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             _at(parameter, here).refuse(
-                f"takes any number of values (`{parameter}`). Write one parameter with an annotation per field of a row."
+                f"takes any number of values (`{parameter}`). Write one annotated parameter per field of a row."
             )
     if not parameters:
         replace(here, label="the signature").refuse(
@@ -97,8 +98,8 @@ def _read_parameter(parameter: inspect.Parameter, hints: dict[str, Any], here: P
     place = _at(parameter, here)
     if parameter.name not in hints:
         place.refuse(
-            f"has no annotation. Write what one row's value is, such as `{parameter.name}: float`: the annotations of a "
-            "model are its signature."
+            f"has no annotation. Write what one row's value is, such as `{parameter.name}: float`: the "
+            "annotations of a model are its signature."
         )
     hint = hints[parameter.name]
     if container_of(hint):
@@ -122,8 +123,8 @@ def _read_answer(function: Callable[..., Any], hints: dict[str, Any]) -> Reading
         place.refuse("is None. Write what one row's answer is, such as `-> float`, and return it.")
     if container_of(hint):
         place.refuse(
-            f"is {hint_name(hint)}, which holds many rows. Write what ONE row's answer is; for a model on whole columns "
-            "write @twofold.model(row=Row, result=float)."
+            f"is {hint_name(hint)}, which holds many rows. Write what ONE row's answer is; for a model on whole "
+            "columns write @twofold.model(row=Row, result=float)."
         )
     return read_hint(hint, place)
 
@@ -141,8 +142,8 @@ def _read_columns(
     reading = read_hint(row, row_place)
     if reading.struct is None or reading.nullable:
         row_place.refuse(
-            f"is {hint_name(row)}. Write a dataclass, TypedDict, msgspec Struct or pydantic model with the fields of one "
-            "row: its names are the names of the columns."
+            f"is {hint_name(row)}. Write a dataclass, TypedDict, msgspec Struct or pydantic model with the fields of "
+            "one row: its names are the names of the columns."
         )
     _refuse_checks(reading, row_place)
     answer = read_hint(result, replace(outputs, label="result=", name="result"))
@@ -172,8 +173,8 @@ def _refuse_checks(reading: Reading, place: Place) -> None:
         found = unenforced(struct.shape, [item for m in struct.members for item in m.reading.leftover])
         if found:
             place.refuse(
-                f"has the class `{struct.shape.owner.__name__}`, which checks its values itself ({found}), and a model on "
-                "columns never makes an instance. Write bounds with msgspec.Meta or pydantic's Field(ge=...), or a "
+                f"has the class `{struct.shape.owner.__name__}`, which checks its values itself ({found}), and a model "
+                "on columns never makes an instance. Write bounds with msgspec.Meta or pydantic's Field(ge=...), or a "
                 "model on rows."
             )
 

@@ -17,7 +17,7 @@ from typing import Any
 from twofold._errors import TwofoldError
 from twofold._signature.constraints import Metadata, fit_constraints, read_metadata
 from twofold._signature.construct import struct_from_user, struct_to_user
-from twofold._signature.convert import datetime_from_user, enum_from_user, plain
+from twofold._signature.convert import enum_from_user
 from twofold._signature.place import Place, hint_name
 from twofold._signature.reading import MemberReading, Reading, StructReading
 from twofold._signature.sequences import numpy_scalar, read_array, read_list, read_tuple
@@ -27,7 +27,6 @@ from twofold._signature.types import (
     Bool,
     Bytes,
     Choice,
-    Constraints,
     Date,
     Datetime,
     Field,
@@ -64,8 +63,8 @@ INSTEAD = {
     "tuple": "Write the types of its items: tuple[float, float, float].",
 }
 KNOWN = (
-    "Types that are known: bool, int, float, NumPy scalar types, str, bytes, datetime, date, enums, Literal, arrays with "
-    "a twofold.Shape, list[...], tuples of one type, dataclasses, TypedDicts, msgspec Structs, pydantic models, and "
+    "Types that are known: bool, int, float, NumPy scalar types, str, bytes, datetime, date, enums, Literal, arrays "
+    "with a twofold.Shape, list[...], tuples of one type, dataclasses, TypedDicts, msgspec Structs, pydantic models, and "
     "each of them `| None`."
 )
 
@@ -90,14 +89,7 @@ def read_hint(hint: Any, place: Place, beside: tuple[object, ...] = ()) -> Readi
     reading = _read_bare(peeled.hint, metadata, place)
     if metadata.naive is not None and not isinstance(reading.type, Datetime):
         place.refuse("says whether it has a time zone (tz), but is no datetime. Remove that.")
-    constraints = metadata.constraints
-    if reading.constraints.min_length is None:  # a fixed length has used up the bounds on its length
-        constraints = fit_constraints(constraints, reading.type, place)
-    else:
-        constraints = replace(constraints, min_length=None, max_length=None)
-        constraints = (
-            reading.constraints if constraints == Constraints() else fit_constraints(constraints, reading.type, place)
-        )
+    constraints = fit_constraints(metadata.constraints, reading, place)
     leftover = (*reading.leftover, *metadata.leftover)
     return replace(reading, nullable=peeled.nullable or reading.nullable, constraints=constraints, leftover=leftover)
 
@@ -144,31 +136,30 @@ def _read_bare(hint: Any, metadata: Metadata, place: Place) -> Reading:
         return read_tuple(typing.get_args(hint), metadata, place, read_hint)
     elif _is_array(hint):
         return read_array(typing.get_args(hint), metadata, place)
-    _refuse_unknown(hint, place)
+    return _refuse_unknown(hint, place)
 
 
 def _read_class(hint: type, metadata: Metadata, place: Place) -> Reading | None:
     if hint in SCALARS:
-        return Reading(SCALARS[hint], plain, exact=hint)
+        return Reading(SCALARS[hint])
     home = hint.__module__.partition(".")[0]
     special = hint.__name__ if home == "pydantic" else ""
     if hint is datetime or special in ("NaiveDatetime", "AwareDatetime"):
         naive = special == "NaiveDatetime" or bool(metadata.naive)
-        # Not `exact`: a datetime of another zone has yet to be brought to UTC
-        return Reading(Datetime(naive), datetime_from_user(naive))
+        return Reading(Datetime(naive))
     if issubclass(hint, enum.Enum):
         return _read_enum(hint, place)
     if home == "numpy":
         kind = numpy_scalar(hint)
-        return None if kind is None else Reading(kind, plain, to_user=hint)
+        return None if kind is None else Reading(kind, to_user=hint)
     struct = struct_class(hint, place)
     if struct is None:
         return None
     read = read_struct(struct, place)
     return Reading(
         Struct(read.fields),
-        struct_from_user(read),
         to_user=struct_to_user(read) if place.role == "input" else None,
+        from_user=struct_from_user(read),
         struct=read,
     )
 
@@ -181,21 +172,25 @@ def _is_array(hint: Any) -> bool:
 def _read_enum(owner: type[enum.Enum], place: Place) -> Reading:
     if issubclass(owner, enum.Flag):
         place.refuse(f"is the Flag `{owner.__name__}`, whose members add up. Write int, or one bool per flag.")
-    members = {plain(member.value): member for member in owner}
+    members = {_raw(member): member for member in owner}
     choice = _choice(list(members), f"the enum `{owner.__name__}`", place)
-    return Reading(choice, enum_from_user(owner), to_user=members.__getitem__)
+    return Reading(choice, to_user=members.__getitem__, from_user=enum_from_user(owner))
 
 
 def _read_literal(options: tuple[Any, ...], place: Place) -> Reading:
     values = [option for option in options if option is not None]
-    members = {plain(v.value): v for v in values if isinstance(v, enum.Enum)}
-    raw = [plain(v.value) if isinstance(v, enum.Enum) else v for v in values]
-    choice = _choice(raw, "a Literal", place)
+    members = {_raw(v): v for v in values if isinstance(v, enum.Enum)}
+    choice = _choice([_raw(v) if isinstance(v, enum.Enum) else v for v in values], "a Literal", place)
     to_user = (lambda value: members.get(value, value)) if members else None
-    owner = type(next(iter(members.values()))) if members else None
-    return Reading(
-        choice, enum_from_user(owner) if owner else plain, to_user=to_user, nullable=len(values) < len(options)
-    )
+    return Reading(choice, to_user=to_user, nullable=len(values) < len(options))
+
+
+def _raw(member: enum.Enum) -> Any:
+    """The value of a member; an enum that mixes in str or int may hold a NumPy or other subclass."""
+    value = member.value
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _choice(values: list[Any], what: str, place: Place) -> Choice:
@@ -205,14 +200,14 @@ def _choice(values: list[Any], what: str, place: Place) -> Choice:
     if unique and all(type(v) is int and Int().low <= v <= Int().high for v in unique):
         return Choice(tuple(unique))
     shown = ", ".join(map(repr, values)) or "nothing"
-    place.refuse(f"is {what} of {shown}. Its values must be all str, or all int of at most 64 bits.")
+    return place.refuse(f"is {what} of {shown}. Its values must be all str, or all int of at most 64 bits.")
 
 
 def read_struct(shape: StructClass, place: Place) -> StructReading:
     """The fields of a struct class, each understood. ModelError names the field."""
     if shape.owner in place.within:
         place.refuse(
-            f"contains `{shape.owner.__name__}` again: a struct cannot hold itself. Write a list of its parts."
+            f"contains `{shape.owner.__name__}` again. A struct cannot hold itself: write a list of its parts."
         )
     if not shape.members:
         place.refuse(f"is `{shape.owner.__name__}`, which has no fields. Give it at least one.")
@@ -264,7 +259,7 @@ def read_default(value: Any, field: Field, reading: Reading, place: Place) -> An
     from twofold._signature.signature import Signature
 
     try:
-        converted = reading.from_user(value) if value is not None else None
+        converted = reading.from_user(value) if reading.from_user is not None and value is not None else value
         return Signature((), (field,)).result_row((converted,))[0]
     except TwofoldError as error:
         nothing = " Write `| None` in its annotation." if value is None else ""
@@ -274,7 +269,7 @@ def read_default(value: Any, field: Field, reading: Reading, place: Place) -> An
 def _refuse_unknown(hint: Any, place: Place) -> typing.NoReturn:
     if isinstance(hint, typing.TypeVar):
         place.refuse(f"is the type variable {hint_name(hint)}. Write a concrete type.")
-    if isinstance(hint, str) or isinstance(hint, typing.ForwardRef):
+    if isinstance(hint, (str, typing.ForwardRef)):
         place.refuse(f"is the name {hint!r}, which is not to be found. Define it at the top of the file.")
     if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
         place.refuse(f"is the NamedTuple `{hint.__name__}`. Write it as a dataclass: @dataclass class {hint.__name__}.")

@@ -6,6 +6,7 @@ over, then, for something defined inside a function that is still running, in th
 
 from __future__ import annotations
 
+import inspect
 import sys
 import typing
 from collections.abc import Callable
@@ -51,7 +52,7 @@ def _users(target: Any, missing: str) -> str:
     found = []
     for base in bases:
         try:
-            written = base.__dict__.get("__annotations__") or getattr(base, "__annotations__", None) or {}
+            written = inspect.get_annotations(base)
         except NameError:  # Python 3.14 evaluates annotations on access
             continue
         found += [f"`{name}: {text}`" for name, text in written.items() if isinstance(text, str) and missing in text]

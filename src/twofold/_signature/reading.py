@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twofold._signature import types
 from twofold._signature.structs import StructClass
-from twofold._signature.types import UNCONSTRAINED, Constraints, Field, Type
+from twofold._signature.types import UNCONSTRAINED, Constraints, Field
 
 __all__ = ["MemberReading", "Reading", "StructReading"]
 
@@ -19,15 +20,13 @@ class Reading:
     """One hint, understood.
 
     `to_user` makes the user's object of a canonical value that is not null (None: it is that value already);
-    `from_user` makes the canonical value of what the user answered, and leaves what it does not know as it is, to be
-    refused by the signature. `exact` is the Python type that needs neither. `item` is
-    what a list holds; `leftover` metadata that pydantic checks.
+    `from_user` makes of what the user answered what the signature can read (None: it can already). Neither sees None.
+    `item` is what a list holds; `leftover` metadata that only pydantic checks.
     """
 
-    type: Type
-    from_user: Convert
+    type: types.Type
     to_user: Convert | None = None
-    exact: type | None = None
+    from_user: Convert | None = None
     nullable: bool = False
     constraints: Constraints = UNCONSTRAINED
     struct: StructReading | None = None

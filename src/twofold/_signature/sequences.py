@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from twofold._signature.constraints import Metadata
-from twofold._signature.convert import array_maker, plain, sequence_from_user, sequence_to_user
+from twofold._signature.convert import array_maker, sequence_from_user, sequence_to_user
 from twofold._signature.place import Place, hint_name
 from twofold._signature.reading import Reading
 from twofold._signature.shape import Shape
@@ -21,17 +21,17 @@ from twofold._signature.types import UNCONSTRAINED, Bool, Constraints, Field, Fl
 __all__ = ["numpy_scalar", "read_array", "read_list", "read_tuple"]
 
 ReadHint = Callable[..., Reading]
-PYTHON = {Bool: bool, Int: int, Float: float}
 
 
 def read_list(item: Any, metadata: Metadata, place: Place, read_hint: ReadHint) -> Reading:
     """list[item], of any length or of the fixed length that a Shape or equal length bounds give it."""
-    length, deeper = _length(metadata), ()
+    length = _length(metadata)
+    deeper: tuple[Shape, ...] = ()
     if metadata.shape is not None:
         length = metadata.shape[0]
         deeper = (Shape(*metadata.shape[1:]),) if len(metadata.shape) > 1 else ()
     inner = read_hint(item, replace(place, label=_items_of(place)), deeper)
-    found = _sequence(list, inner, length, place)
+    found = _sequence(list, inner, length)
     if metadata.shape is not None and not isinstance(found.type, Tensor):
         place.refuse("has a Shape, but its items are no plain numbers. Write Meta(min_length=3, max_length=3) instead.")
     return found
@@ -48,7 +48,7 @@ def read_tuple(items: tuple[Any, ...], metadata: Metadata, place: Place, read_hi
         shown = ", ".join(hint_name(item) for item in items)
         place.refuse(f"is a tuple of different types ({shown}). Write a dataclass with a name for each item.")
     inner = read_hint(items[0], replace(place, label=_items_of(place)))
-    return _sequence(tuple, inner, len(items), place)
+    return _sequence(tuple, inner, len(items))
 
 
 def _items_of(place: Place) -> str:
@@ -67,18 +67,16 @@ def _length(metadata: Metadata) -> int | None:
     return bounds.min_length if bounds.min_length and bounds.min_length == bounds.max_length else None
 
 
-def _sequence(make: type, item: Reading, length: int | None, place: Place) -> Reading:
-    plain_item = not item.nullable and item.constraints == UNCONSTRAINED and not item.leftover
-    from_user = sequence_from_user(item.from_user, item.exact)
-    if length is not None and plain_item and isinstance(item.type, (Bool, Int, Float, Tensor)):
-        inner = item.type
-        kind = Tensor(inner.item, (length, *inner.shape)) if isinstance(inner, Tensor) else Tensor(inner, (length,))
-        to_user = sequence_to_user(make, item.to_user, item_nullable=False)
-        return Reading(kind, from_user, to_user)
-    field = Field("item", item.type, item.nullable, constraints=item.constraints)
-    fixed = Constraints(min_length=length, max_length=length) if length is not None else UNCONSTRAINED
+def _sequence(make: type, item: Reading, length: int | None) -> Reading:
+    from_user = sequence_from_user(item.from_user)
     to_user = sequence_to_user(make, item.to_user, item_nullable=item.nullable)
-    return Reading(List(field), from_user, to_user, constraints=fixed, item=item, leftover=item.leftover)
+    inner = item.type
+    if length is not None and not item.nullable and isinstance(inner, (Bool, Int, Float, Tensor)):
+        kind = Tensor(inner.item, (length, *inner.shape)) if isinstance(inner, Tensor) else Tensor(inner, (length,))
+        return Reading(kind, to_user, from_user, constraints=item.constraints, leftover=item.leftover)
+    field = Field("item", inner, item.nullable, constraints=item.constraints)
+    fixed = Constraints(min_length=length, max_length=length) if length is not None else UNCONSTRAINED
+    return Reading(List(field), to_user, from_user, constraints=fixed, item=item, leftover=item.leftover)
 
 
 def read_array(arguments: tuple[Any, ...], metadata: Metadata, place: Place) -> Reading:
@@ -89,7 +87,6 @@ def read_array(arguments: tuple[Any, ...], metadata: Metadata, place: Place) -> 
         shown = hint_name(dtypes[0]) if dtypes else "no type"
         place.refuse(f"is an array of {shown}. Write a number type of at most 64 bits: NDArray[np.float32].")
     to_user = array_maker(dtypes[0])
-    from_user = sequence_from_user(_nested_plain, PYTHON[type(item)])
     shape = metadata.shape
     dimensions = _dimensions(arguments[0])
     if shape is None:
@@ -98,22 +95,16 @@ def read_array(arguments: tuple[Any, ...], metadata: Metadata, place: Place) -> 
     if shape is not None:
         if dimensions is not None and dimensions != len(shape):
             place.refuse(f"is an array of {dimensions} dimensions, but its Shape has {len(shape)}. Make them agree.")
-        return Reading(Tensor(item, shape), from_user, to_user)
+        return Reading(Tensor(item, shape), to_user)
     if dimensions not in (None, 1):
         place.refuse("is a matrix without a size. Write it: Annotated[NDArray[np.float32], twofold.Shape(28, 28)].")
-    return Reading(List(Field("item", item)), from_user, to_user)
+    return Reading(List(Field("item", item)), to_user)
 
 
 def _dimensions(hint: Any) -> int | None:
     """The number of dimensions that `np.ndarray[tuple[int, int], ...]` says, None for any."""
     sizes = typing.get_args(hint)
     return None if not sizes or Any in sizes or ... in sizes else len(sizes)
-
-
-def _nested_plain(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_nested_plain(v) for v in value]
-    return plain(value)
 
 
 def numpy_scalar(hint: Any) -> Bool | Int | Float | None:
