@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from twofold._errors import TwofoldError
+from twofold._errors import WrongResult
 from twofold._signature.constraints import Metadata, fit_constraints, read_metadata
 from twofold._signature.construct import struct_from_user, struct_to_user
 from twofold._signature.convert import enum_from_user
+from twofold._signature.misfit import Misfit
 from twofold._signature.place import Place, hint_name
 from twofold._signature.reading import MemberReading, Reading, StructReading
 from twofold._signature.sequences import numpy_scalar, read_array, read_list, read_tuple
@@ -36,6 +37,7 @@ from twofold._signature.types import (
     String,
     Struct,
 )
+from twofold._signature.values import value_reader
 
 __all__ = ["read_default", "read_hint", "read_struct"]
 
@@ -64,8 +66,8 @@ INSTEAD = {
 }
 KNOWN = (
     "Types that are known: bool, int, float, NumPy scalar types, str, bytes, datetime, date, enums, Literal, arrays "
-    "with a twofold.Shape, list[...], tuples of one type, dataclasses, TypedDicts, msgspec Structs, pydantic models, and "
-    "each of them `| None`."
+    "with a twofold.Shape, list[...], tuples of one type, dataclasses, TypedDicts, msgspec Structs, pydantic models, "
+    "and each of them `| None`."
 )
 
 
@@ -256,14 +258,14 @@ def read_default(value: Any, field: Field, reading: Reading, place: Place) -> An
     """The default as a canonical value; ModelError where it does not fit its own field."""
     if value is MISSING or (value is None and field.nullable):
         return value
-    from twofold._signature.signature import Signature
-
     try:
         converted = reading.from_user(value) if reading.from_user is not None and value is not None else value
-        return Signature((), (field,)).result_row((converted,))[0]
-    except TwofoldError as error:
+        return value_reader(field)(converted)
+    except Misfit as misfit:
         nothing = " Write `| None` in its annotation." if value is None else ""
-        place.refuse(f"has the default {value!r}, which does not fit it: {error}{nothing}")
+        place.refuse(f"has the default {value!r}, which does not fit: {misfit.field_error(0).message}.{nothing}")
+    except WrongResult:
+        place.refuse(f"has the default {value!r}, which is not of its own type. Correct one of them.")
 
 
 def _refuse_unknown(hint: Any, place: Place) -> typing.NoReturn:

@@ -70,7 +70,8 @@ def _pandas_column(field: Field, batch: Batch) -> Any:
         made: Any = pd.arrays.BooleanArray if isinstance(kind, Bool) else pd.arrays.IntegerArray
         return made(array.data, np.ma.getmaskarray(array))
     if isinstance(kind, Datetime) and not kind.naive:
-        return pd.Series(array).dt.tz_localize("UTC")
+        series: Any = pd.Series(array)
+        return series.dt.tz_localize("UTC")
     if array.dtype == object:
         text = isinstance(kind, (String, Choice)) and int(pd.__version__.partition(".")[0]) >= 3
         return pd.Series(array, dtype="str" if text else object)

@@ -7,15 +7,12 @@ through the one coercion as a column; everything else goes through it value by v
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NoReturn
 
-from twofold._errors import WrongResult
+from twofold._errors import FieldError, WrongResult
 from twofold._signature.misfit import Misfit
 from twofold._signature.types import UNCONSTRAINED, Bool, Date, Datetime, Field, Float, Int, Tensor, type_name
-from twofold._signature.values import value_reader
-
-if TYPE_CHECKING:
-    from twofold._signature.signature import Signature
+from twofold._signature.values import STRICT, value_reader
 
 __all__ = ["Column", "ColumnReader"]
 
@@ -29,7 +26,6 @@ class ColumnReader:
         self.field = field
         self._from_user = from_user
         self._read_cell = value_reader(field)
-        self._signature: Signature | None = None
 
     def read(self, column: Any) -> Column:
         """The column in one of three forms: a NumPy array of the field's dtype, an Arrow array, canonical values.
@@ -61,7 +57,10 @@ class ColumnReader:
                 missing = series.isna().to_numpy() if missing_is_null else np.zeros(len(array), dtype=bool)
                 return self._read_cells([None if gone else v for gone, v in zip(missing, array, strict=True)])
             if array.dtype.kind == "M" and isinstance(self.field.type, Datetime) and not self.field.type.naive:
-                self._refuse(0, "values without a zone", "localize them: .dt.tz_localize('UTC')")
+                raise WrongResult(
+                    f"the model answered datetimes without a zone in the column {self.field.name!r}. Return instants: "
+                    ".dt.tz_localize('UTC'), or declare the field without a zone."
+                )
             return self._read_numpy(array)
         import pyarrow as pa
 
@@ -98,35 +97,32 @@ class ColumnReader:
         return self._read_arrow(pa.array(data, mask=mask))
 
     def _read_arrow(self, column: Any) -> Column:
-        signature = self._signature
-        if signature is None:
-            from twofold._signature.signature import Signature
+        from twofold._signature.arrow import arrow_reader
 
-            signature = self._signature = Signature((self.field,), ())
-        coerced = signature.read_arrow({self.field.name: column}, len(column))
-        if coerced.misfits:
-            row = min(coerced.misfits)
-            self._refuse(row, coerced.misfits[row][0].got, coerced.misfits[row][0].message)
-        return "arrow", coerced.batch.arrow().column(0)
+        typed, misfits = arrow_reader(self.field, STRICT)(column)
+        if misfits:
+            row = min(misfits)
+            self._refuse(misfits[row].inside(self.field.name).field_error(row))
+        return "arrow", typed
 
     def _read_cells(self, cells: list[Any]) -> Column:
         convert, read = self._from_user, self._read_cell
-        found = []
+        found: list[Any] = []
+        add = found.append
         try:
             for cell in cells:
-                found.append(read(cell if convert is None or cell is None else convert(cell)))
+                add(read(cell if convert is None or cell is None else convert(cell)))
         except Misfit as misfit:
-            error = misfit.inside(self.field.name).field_error(len(found))
-            self._refuse(error.row, error.got, error.message)
+            self._refuse(misfit.inside(self.field.name).field_error(len(found)))
         return "cells", found
 
-    def _refuse(self, row: int, got: str, message: str) -> None:
+    def _refuse(self, error: FieldError) -> NoReturn:
         raise WrongResult(
-            f"the model answered something that its result does not declare, first in row {row} of the batch: {message}. "
-            "Return what result= says, or change result=.",
+            f"the model answered something that its result does not declare, first in row {error.row} of the batch: "
+            f"{error.message}. Return what result= says, or change result=.",
             field=self.field.name,
-            row=row,
-            got=got,
+            row=error.row,
+            got=error.got,
         )
 
 
