@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,7 +52,7 @@ def serve_model(model: ModelRef, options: ServeOptions) -> int:
     """`serve` for a reference that is known already."""
     refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
-    server = Server(model.to_json(), options, lambda line: print(line, flush=True))
+    server = Server(model.to_json(), options, lambda line: print(line, file=sys.stderr, flush=True))
     if threading.current_thread() is not threading.main_thread():
         return server.run()
     signals = (signal.SIGINT, signal.SIGTERM)

@@ -179,6 +179,7 @@ class Server:
             self._ended(place)
         elif "beat" in message:
             place.beat_s = time.monotonic()
+            place.counted = message["beat"]
         elif "ready" in message:
             self._ready(place, message["ready"])
         elif "failed" in message:
