@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from twofold._compare import compare
     from twofold._errors import BadRow, TwofoldError
     from twofold._model import Model, load
-    from twofold._realtime import serve
+    from twofold._realtime.api import serve
     from twofold._reference import artifact, model
     from twofold._signature import Shape
 
@@ -42,7 +42,7 @@ _HOMES = {
     "compare": "twofold._compare",
     "load": "twofold._model",
     "model": "twofold._reference",
-    "serve": "twofold._realtime",
+    "serve": "twofold._realtime.api",
 }
 
 

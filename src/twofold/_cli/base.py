@@ -5,21 +5,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from twofold._errors import UsageError
 
 if TYPE_CHECKING:
-    from twofold._model import Model
+    from twofold._model import Model, ModelRef
 
 __all__ = [
     "Command",
     "ModelChoice",
     "Session",
     "json_option",
-    "load_model",
     "model_options",
     "names",
     "option",
@@ -92,7 +91,19 @@ class ModelChoice:
     reference: str
     settings: dict[str, str]
     outputs: tuple[str, ...]
-    nulls: str
+    nulls: Literal["refuse", "nan"]
+
+    def ref(self) -> ModelRef:
+        """For the workers that load it; nothing is loaded here."""
+        from twofold._model import model_ref
+
+        return model_ref(self.reference, settings=self.settings, outputs=self.outputs, nulls=self.nulls)
+
+    def load(self) -> Model:
+        """The model, loaded in this process."""
+        from twofold._model import load
+
+        return load(self.reference, settings=self.settings, outputs=self.outputs, nulls=self.nulls)
 
 
 def model_options(function: _Function) -> _Function:
@@ -120,7 +131,9 @@ def model_options(function: _Function) -> _Function:
         help="A null in a float input of an ONNX model: refuse the row, or take it as NaN.",
     )
     @functools.wraps(function)
-    def with_choice(*args: Any, model: str, settings: tuple[str, ...], outputs: str, nulls: str, **rest: Any) -> Any:
+    def with_choice(
+        *args: Any, model: str, settings: tuple[str, ...], outputs: str, nulls: Literal["refuse", "nan"], **rest: Any
+    ) -> Any:
         choice = ModelChoice(model, pairs("--set", settings), names(outputs), nulls)
         return function(*args, model=choice, **rest)
 
@@ -141,9 +154,3 @@ def pairs(flag: str, given: tuple[str, ...], what: str = "NAME=VALUE") -> dict[s
 def names(text: str) -> tuple[str, ...]:
     """`a,b` as a tuple; empty for empty."""
     return tuple(name for name in (part.strip() for part in text.split(",")) if name)
-
-
-def load_model(choice: ModelChoice) -> Model:
-    from twofold._model import load
-
-    return load(choice.reference, settings=choice.settings, outputs=choice.outputs, nulls=choice.nulls)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twofold._cli.base import ModelChoice, json_option, load_model, model_options, subcommand
+from twofold._cli.base import ModelChoice, json_option, model_options, subcommand
 
 if TYPE_CHECKING:
     from twofold._model import Model
@@ -31,7 +31,7 @@ def command(model: ModelChoice, as_json: bool) -> int:
 
     MODEL is file.py (its only model), file.py:name, package.module:name or model.onnx.
     """
-    loaded = load_model(model)
+    loaded = model.load()
     if as_json:
         import json
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from twofold._cli.base import ModelChoice, load_model, model_options, subcommand
+from twofold._cli.base import ModelChoice, model_options, subcommand
 
 
 @subcommand(
@@ -30,7 +30,7 @@ def command(model: ModelChoice, json_text: str) -> int:
     model fails becomes {"error": {…}} and its neighbours are answered. `-` reads standard input.
     """
     body = sys.stdin.buffer.read() if json_text == "-" else json_text.encode("utf-8", "surrogateescape")
-    loaded = load_model(model)
+    loaded = model.load()
     rows, is_list = loaded.signature.decode(body)
     answers, failed = _answer(loaded, rows)
     if not is_list and failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any, Literal
 
 import click
 
@@ -70,21 +71,16 @@ SIGTERM or Ctrl-C: no new requests, those in flight are answered, exit 0. A seco
     metavar="N",
     help="The most rows that one model call sees.",
 )
-def command(model: ModelChoice, layout: str | None, deadline: float, max_body: str, **rest: object) -> None:
+def command(model: ModelChoice, layout: Literal["inline", "isolate"] | None, deadline: float, max_body: str, **rest: Any) -> int:
     """Answer requests for MODEL over HTTP, in real time.
 
     Rows that arrive together are computed together; nothing waits for more to come.
     """
     from twofold._options import ServeOptions
-    from twofold._realtime.server import serve_model
+    from twofold._realtime.api import serve_model
 
-    options = ServeOptions(
-        layout=layout or "auto",  # type: ignore[arg-type]
-        deadline_s=deadline,
-        max_body_bytes=size(max_body),
-        **rest,  # type: ignore[arg-type]
-    )
-    serve_model(model.reference_for_workers(), options)
+    options = ServeOptions(layout=layout or "auto", deadline_s=deadline, max_body_bytes=size(max_body), **rest)
+    return serve_model(model.ref(), options)
 
 
 def size(text: str) -> int:

@@ -1,0 +1,127 @@
+"""twofold batch: stored data."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from twofold._cli.base import ModelChoice, json_option, model_options, names, option, pairs, subcommand
+
+if TYPE_CHECKING:
+    from twofold._batch import BatchReport
+
+
+@subcommand(
+    "batch",
+    examples="""
+Examples:
+  twofold batch parity.py numbers.parquet labels.parquet
+  twofold batch fraud.onnx 'data/*.csv.gz' scores/ --map features=f0..f29 --keep id
+  twofold batch parity.py numbers.csv labels.jsonl --limit 1000        try it on a few rows
+  twofold batch fixed.py labels.parquet.twofold/quarantine.jsonl rest.parquet
+
+INPUT is a file, a folder or a quoted glob of .parquet, .csv, .jsonl or .arrow files (.csv and .jsonl also .gz, .zst).
+OUTPUT is one such file, or a folder (ends with /). It appears all at once, when it is complete. A run that was stopped
+goes on where it was when the same command is started again. Rows without an answer go to
+OUTPUT.twofold/quarantine.jsonl, which is itself an input.
+
+Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usage, or OUTPUT may not be overwritten;
+3 done, with rows in quarantine; 130 and 143 stopped by Ctrl-C and SIGTERM.
+""",
+)
+@model_options
+@click.argument("source", metavar="INPUT")
+@click.argument("output", metavar="OUTPUT")
+@option("--workers", type=click.IntRange(1), metavar="N", help="How many places compute at once. Default: one a core.")
+@option(
+    "--batch-rows",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The most rows that one model call sees. Default: 8192, fewer where rows are large.",
+)
+@option(
+    "--split-rows",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Rows between two commits. Default: about two seconds of work.",
+)
+@option(
+    "--map",
+    "columns",
+    metavar="FIELD=COLUMN",
+    multiple=True,
+    help="Read a field from a column of another name; a vector from a range of columns: features=f0..f29. "
+    "May be repeated.",
+)
+@option("--keep", metavar="COLUMN,…", help="The input's columns that OUTPUT has. Default: all; '' for none.")
+@option(
+    "--rename",
+    metavar="ANSWER=COLUMN",
+    multiple=True,
+    help="Write an answer to a column of another name. May be repeated.",
+)
+@option("--limit", "limit_rows", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
+@option(
+    "--max-bad-rows",
+    metavar="N|x%",
+    help="Stop with exit 1 when more rows than this have no answer; up to that many, exit 0.",
+)
+@option("--overwrite", is_flag=True, help="Replace OUTPUT, whoever made it.")
+@option(
+    "--call-timeout",
+    "call_timeout_s",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    metavar="SECONDS",
+    help="A model call that takes longer is given up.",
+)
+@json_option
+def command(
+    model: ModelChoice, source: str, output: str, as_json: bool, keep: str | None, **rest: Any
+) -> int:
+    """Answer every row of INPUT with MODEL and write OUTPUT: the same rows in the same order, with all their columns
+    and the answers beside them."""
+    from twofold._batch import BatchOptions, run_batch
+    from twofold._batch.progress import showing
+
+    columns, rename = pairs("--map", rest.pop("columns"), "FIELD=COLUMN"), pairs("--rename", rest.pop("rename"))
+    options = BatchOptions(map=columns, rename=rename, keep=None if keep is None else names(keep), **rest)
+    with showing(output) as on_progress:
+        report = run_batch(model.ref(), source, output, options, on_progress=on_progress)
+    click.echo(summary(report), err=True)
+    if as_json:
+        shown = report.to_json()
+        click.echo(json.dumps({key: shown[key] for key in SHOWN}))
+    return report.exit_code
+
+
+SHOWN = (
+    "rows_in",
+    "rows_out",
+    "rows_quarantined",
+    "seconds",
+    "rows_per_second",
+    "splits",
+    "splits_resumed",
+    "output",
+)
+
+
+def summary(report: BatchReport) -> str:
+    """What a run did, for people: one line, and the rows in quarantine."""
+    resumed = f", {report.splits_resumed} of {report.splits} splits were done before" if report.splits_resumed else ""
+    lines = [
+        f"{report.output}: {report.rows_out:,} rows in {report.seconds:.3g} s "
+        f"({report.rows_per_second:,.0f} rows/s{resumed})"
+    ]
+    if report.rows_quarantined:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.items())
+        lines.append(f"{report.rows_quarantined:,} rows are in quarantine ({reasons}): {report.quarantine}")
+        lines += [f"  {_where(error)}" for error in report.first_errors]
+    return "\n".join(lines)
+
+
+def _where(error: dict[str, Any]) -> str:
+    return json.dumps(error)

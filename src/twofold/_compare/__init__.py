@@ -1,0 +1,1 @@
+"""Both modes over the same rows: measured, and their answers compared."""
