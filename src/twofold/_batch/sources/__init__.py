@@ -1,8 +1,8 @@
 """Sources: where the rows of a batch run come from. One small file per format; the table is in `_batch/formats.py`.
 
-    scan = scan_inputs("data/*.parquet", mark_rows=1024)      what is there, looked at once
-    splits = cut(scan, split_rows=250_000)                    [FileSplit], in order, JSON both ways
-    for piece in read_split(splits[0], scan.schema, ["id", "amount"], batch_rows=8192): ...
+scan = scan_inputs("data/*.parquet", mark_rows=1024)      what is there, looked at once
+splits = cut(scan, split_rows=250_000)                    [FileSplit], in order, JSON both ways
+for piece in read_split(splits[0], scan.schema, ["id", "amount"], batch_rows=8192): ...
 """
 
 from __future__ import annotations

@@ -95,9 +95,7 @@ class Source(Protocol):
         """The file cut into splits of about `split_rows` rows, in order, covering it all."""
         ...
 
-    def read(
-        self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int
-    ) -> Iterator[Piece]:
+    def read(self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:
         """The rows of a split in pieces of at most `batch_rows`, in bounded memory.
 
         `schema` is that of the whole input (`InputScan.schema`); of it only `columns` are read.

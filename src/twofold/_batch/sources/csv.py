@@ -37,7 +37,11 @@ class CsvSource:
         return split_marks(scan.path, marks, scan.n_rows, split_rows)
 
     def read(
-        self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int  # noqa: ARG002
+        self,
+        split: FileSplit,
+        schema: pa.Schema,
+        columns: Sequence[str],
+        batch_rows: int,  # noqa: ARG002
     ) -> Iterator[Piece]:
         names = _header(Path(split.path))
         row = split.first_row
@@ -74,7 +78,7 @@ def _header(path: Path) -> list[str]:
     cells, why = cells_of(line)
     if not why and (b"\r" in line.rstrip(b"\r\n") or b"\0" in line):
         why = "its lines do not end in \\n or \\r\\n, or its text is not UTF-8"
-    if why or cells is None:
+    if why or not cells:
         raise InputError(
             f"the header line of the input {str(path)!r} cannot be read: {why}. The file must be CSV in UTF-8.",
             path=str(path),

@@ -49,7 +49,7 @@ def expand_inputs(pattern: str | Path) -> list[Path]:
         format_of(root)
         return [root]
     if glob.has_magic(str(pattern)):
-        found = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]
+        found = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207  (absolute too)
         files = [path for path in found if path.is_file()]
         if not files:
             raise InputError(
@@ -141,9 +141,7 @@ def _nullable_anywhere(files: list[FileScan]) -> pa.Schema:
     import pyarrow as pa
 
     schema = files[0].schema
-    fields = [
-        field.with_nullable(any(scan.schema.field(field.name).nullable for scan in files)) for field in schema
-    ]
+    fields = [field.with_nullable(any(scan.schema.field(field.name).nullable for scan in files)) for field in schema]
     return pa.schema(fields, metadata=schema.metadata)
 
 

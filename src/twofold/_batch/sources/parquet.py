@@ -7,6 +7,7 @@ not on the size of row groups or files.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,16 +43,14 @@ class ParquetSource:
                 bounds = [group_rows * i // pieces for i in range(pieces + 1)]
                 splits.extend(
                     _split(scan.path, first_row + low, high - low, (index, index + 1), low)
-                    for low, high in zip(bounds, bounds[1:], strict=False)
+                    for low, high in pairwise(bounds)
                 )
                 start, first_row, n_rows = index + 1, first_row + group_rows, 0
         if n_rows:
             splits.append(_split(scan.path, first_row, n_rows, (start, len(scan.marks)), 0))
         return splits
 
-    def read(
-        self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int
-    ) -> Iterator[Piece]:
+    def read(self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:
         low, high = split.where["row_groups"]
         skip, row, end = split.where["skip"], split.first_row, split.first_row + split.n_rows
         with reading(split.path), _open(Path(split.path)) as file:
@@ -63,7 +62,8 @@ class ParquetSource:
                 skip -= start
                 taken = batch.slice(start, end - row)
                 if taken.num_rows:
-                    yield Piece(row, taken.num_rows, "arrow", {name: taken.column(name) for name in columns}, schema=schema)
+                    arrays = {name: taken.column(name) for name in columns}
+                    yield Piece(row, taken.num_rows, "arrow", arrays, schema=schema)
                     row += taken.num_rows
                 if row == end:
                     return

@@ -40,9 +40,10 @@ def csv_record_ends(data: bytes) -> Ends:
     quotes = np.flatnonzero(buffer == QUOTE)
     if _odd(buffer, quotes):
         return _careful_record_ends(data)
-    newlines = np.flatnonzero(buffer == NEWLINE)
+    newlines: Ends = np.flatnonzero(buffer == NEWLINE)
     outside = (np.searchsorted(quotes, newlines) & 1) == 0
-    return newlines[outside] + 1
+    ends: Ends = newlines[outside] + 1
+    return ends
 
 
 def has_odd_quotes(data: bytes) -> bool:
