@@ -75,14 +75,14 @@ def _load(target: Any, settings: Mapping[str, str]) -> Loaded:
 
 def _function_of(target: Any, name: str) -> tuple[Any, bool]:
     """What answers, for reading its hints before anything is constructed; and whether its first parameter is self."""
-    if not isinstance(target, type):
+    if not inspect.isclass(target):
         return target, False
-    static = inspect.getattr_static(target, "predict", None)
-    if static is None or not callable(target.predict):
+    predict, static = getattr(target, "predict", None), inspect.getattr_static(target, "predict", None)
+    if not callable(predict):
         raise ModelError(
             f"The class {name} has no method predict: that is what answers a row. Write def predict(self, …) in it."
         )
-    return target.predict, not isinstance(static, (staticmethod, classmethod))
+    return predict, not isinstance(static, (staticmethod, classmethod))
 
 
 def _check_mark(name: str, mark: Mark, binding: Binding) -> None:
