@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._runner import Result, Runner
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+__all__ = ["Backend", "InlineBackend", "WaitingBackend"]
 
-__all__ = ["Backend", "InlineBackend", "WaitingBackend", "all_failed"]
+LATE = RowFailure("deadline_exceeded", "the model did not answer before the deadline")
 
 
 class Backend(Protocol):
@@ -48,11 +48,6 @@ def _nobody() -> None:
     pass
 
 
-def all_failed(n_rows: int, outputs: pa.Schema, failure: RowFailure) -> Result:
-    """The result of a call that was lost as a whole."""
-    return Result(Batch.from_rows(outputs, []), dict.fromkeys(range(n_rows), failure))
-
-
 class InlineBackend:
     """Runs the model right in the event loop: for models whose call takes less than about half a millisecond."""
 
@@ -69,9 +64,10 @@ class InlineBackend:
 
 
 class WaitingBackend:
-    """Runs models that wait (`async def`, `threads=`) as tasks: many calls at once, none of them holding the loop.
+    """Runs models that wait (`async def`, `threads=`): many calls at once, none of them holding the loop.
 
-    A model of one row gets one row a call, so that each row starts as soon as there is room for it.
+    A model of one row gets one row a call, so that each row starts as soon as there is room for it. A call that is
+    given up at its deadline keeps its room until it has really ended.
     """
 
     inline = False
@@ -80,9 +76,10 @@ class WaitingBackend:
         model = runner.model
         self.on_free: Callable[[], None] = _nobody
         self.call_rows: int | None = 1 if model.form == "rows" else None
-        self._limit = model.concurrency or model.threads or 1
+        self._limit = (model.concurrency if model.is_async else model.threads) or 1
+        self._pool = None if model.is_async else ThreadPoolExecutor(self._limit, thread_name_prefix="twofold-call")
         self._runner = runner
-        self._running: set[asyncio.Task[Result]] = set()
+        self._running: set[asyncio.Future[Result]] = set()
 
     @property
     def free(self) -> int:
@@ -90,21 +87,43 @@ class WaitingBackend:
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self._runner.run_async(batch))
-        self._running.add(task)
-        timer = loop.call_at(deadline, task.cancel)
-        task.add_done_callback(partial(self._finish, batch, done, timer))
-
-    def _finish(
-        self, batch: Batch, done: Callable[[Result], None], timer: asyncio.TimerHandle, task: asyncio.Task[Result]
-    ) -> None:
-        timer.cancel()
-        self._running.discard(task)
-        if task.cancelled():
-            failure = RowFailure("deadline_exceeded", "the model did not answer before the deadline")
-        elif (error := task.exception()) is not None:
-            failure = RowFailure("model_failed", str(error), type(error).__name__)
+        call: asyncio.Future[Result]
+        if self._pool is None:
+            call = loop.create_task(self._runner.run_async(batch))
         else:
-            done(task.result())
-            return
-        done(all_failed(batch.n_rows, self._runner.signature.output_schema, failure))
+            call = loop.run_in_executor(self._pool, self._runner.run, batch)
+        self._running.add(call)
+        answer_once = _Once(done)
+        late = loop.call_at(deadline, self._give_up, call, batch.n_rows, answer_once)
+        call.add_done_callback(partial(self._ended, batch.n_rows, answer_once, late))
+
+    def _give_up(self, call: asyncio.Future[Result], n_rows: int, done: _Once) -> None:
+        done(self._all_failed(n_rows, LATE))
+        if isinstance(call, asyncio.Task):  # a thread cannot be stopped
+            call.cancel()
+
+    def _ended(self, n_rows: int, done: _Once, late: asyncio.TimerHandle, call: asyncio.Future[Result]) -> None:
+        self._running.discard(call)
+        late.cancel()
+        if call.cancelled():
+            done(self._all_failed(n_rows, LATE))
+        elif (error := call.exception()) is not None:
+            done(self._all_failed(n_rows, RowFailure("model_failed", str(error), type(error).__name__)))
+        else:
+            done(call.result())
+        self.on_free()
+
+    def _all_failed(self, n_rows: int, failure: RowFailure) -> Result:
+        return Result(Batch.from_rows(self._runner.signature.output_schema, []), dict.fromkeys(range(n_rows), failure))
+
+
+class _Once:
+    """Passes on the first result of a call: a call that was given up may still come to an end."""
+
+    def __init__(self, done: Callable[[Result], None]) -> None:
+        self._done: Callable[[Result], None] | None = done
+
+    def __call__(self, result: Result) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(result)

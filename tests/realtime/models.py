@@ -1,0 +1,65 @@
+"""The models that the tests of real time serve."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Literal
+
+import msgspec
+
+import twofold
+
+
+@twofold.model(example={"number": 7})
+def parity(number: int) -> str:
+    if number == 13:
+        raise twofold.BadRow("thirteen brings bad luck")
+    if number == 66:
+        raise ValueError("sixty-six is too much for me")
+    return "Even" if number % 2 == 0 else "Odd"
+
+
+@twofold.model
+def long_answers(length: int) -> str:
+    return "x" * length
+
+
+calls: list[int] = []
+
+
+@twofold.model(concurrency=1)
+async def one_at_a_time(milliseconds: int) -> str:
+    calls.append(milliseconds)
+    await asyncio.sleep(milliseconds / 1000)
+    return "done"
+
+
+@twofold.model(concurrency=32)
+async def many_at_once(milliseconds: int) -> str:
+    await asyncio.sleep(milliseconds / 1000)
+    return "done"
+
+
+@twofold.model(threads=4)
+def in_threads(milliseconds: int) -> str:
+    time.sleep(milliseconds / 1000)
+    return "done"
+
+
+class Payment(msgspec.Struct):
+    amount: Annotated[float, msgspec.Meta(ge=0)]
+    currency: Literal["EUR", "USD"]
+    items: list[str]
+    note: str | None = None
+    express: bool = False
+
+
+class Verdict(msgspec.Struct):
+    score: float
+    label: str
+
+
+@twofold.model(example={"amount": 12.5, "currency": "EUR", "items": ["book", "pen"], "note": None, "express": True})
+def payment(row: Payment) -> Verdict:
+    return Verdict(score=row.amount / 100, label=row.currency)
