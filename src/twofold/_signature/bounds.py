@@ -61,8 +61,8 @@ def check_constraints(field: Field) -> None:
     for name in (*_NUMERIC, *_LENGTH, "pattern"):
         if getattr(given, name) is not None and name not in allowed:
             raise ModelError(
-                f"the field {field.name!r} has the constraint {name}={getattr(given, name)!r}, which cannot be enforced "
-                f"on a {type_name(field.type)}. Remove it, or change the field's type.",
+                f"the field {field.name!r} has the constraint {name}={getattr(given, name)!r}, which cannot be "
+                f"enforced on a {type_name(field.type)}. Remove it, or change the field's type.",
                 field=field.name,
             )
     if given.pattern is not None:
@@ -136,8 +136,9 @@ def _float_bounds(kind: Float, constraints: Constraints) -> Constraints:
         except OverflowError:
             return exact
 
-    names = ("ge", "gt", "le", "lt")
-    return Constraints(**{name: narrow(getattr(constraints, name)) for name in names})
+    return Constraints(
+        ge=narrow(constraints.ge), gt=narrow(constraints.gt), le=narrow(constraints.le), lt=narrow(constraints.lt)
+    )
 
 
 def value_check(field: Field) -> Check | None:

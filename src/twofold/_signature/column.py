@@ -103,9 +103,7 @@ def read_cells(
     return fits, errors
 
 
-def assemble(
-    n_rows: int, part: pa.Array, places: npt.NDArray[np.int64] | None, single: dict[int, Any], field: Field
-) -> pa.Array:
+def assemble(n_rows: int, part: pa.Array, places: npt.NDArray[np.int64] | None, single: dict[int, Any]) -> pa.Array:
     """A column of `n_rows` out of `part`, whose entries stand at `places` (None: everywhere), and of single values."""
     import numpy as np
     import pyarrow as pa
@@ -128,33 +126,43 @@ def leaf_reader(field: Field, rules: Rules, convert: Convert, read: Reader) -> C
 
     def read_column(array: pa.Array) -> tuple[pa.Array, dict[int, Misfit]]:
         import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
 
         array = plain_array(array)
-        target = arrow_type(field.type)
-        found = (pa.nulls(len(array), target), None) if pa.types.is_null(array.type) else convert(array)
-        if found is None:
-            converted, unsure = pa.nulls(len(array), target), np.ones(len(array), dtype=np.bool_)
-        else:
-            converted, unsure = found
-            if check is not None:
-                unsure = ~check(converted) if unsure is None else unsure | ~check(converted)
+        converted, unsure = _converted(array, arrow_type(field.type), convert)
+        if check is not None:
+            misses = ~check(converted)
+            unsure = misses if unsure is None else unsure | misses
         if array.null_count:
+            nulls = is_null_mask(array)
             if null_is_nan:
-                nulls = is_null_mask(array)
-                converted = pc.if_else(
-                    pa.array(nulls), pa.scalar(np.dtype(f"f{target.bit_width // 8}").type("nan"), target), converted
-                )
-                unsure = None if unsure is None else unsure & ~nulls
-            elif not field.nullable:
-                unsure = is_null_mask(array) if unsure is None else unsure | is_null_mask(array)
+                converted = _with_nan(converted, nulls)
+            if not field.nullable and not null_is_nan:
+                unsure = nulls if unsure is None else unsure | nulls
             elif unsure is not None:
-                unsure = unsure & ~is_null_mask(array)
+                unsure = unsure & ~nulls
         if unsure is None or not unsure.any():
             return converted, {}
         positions = np.flatnonzero(unsure).tolist()
         single, errors = read_cells(cells(array, positions), positions, read)
-        return assemble(len(array), converted, None, single, field), errors
+        return assemble(len(array), converted, None, single), errors
 
     return read_column
+
+
+def _converted(array: pa.Array, target: pa.DataType, convert: Convert) -> tuple[pa.Array, Mask | None]:
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_null(array.type):
+        return pa.nulls(len(array), target), None
+    found = convert(array)
+    return (pa.nulls(len(array), target), np.ones(len(array), dtype=np.bool_)) if found is None else found
+
+
+def _with_nan(column: pa.Array, nulls: Mask) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    values = column.to_numpy(zero_copy_only=False).copy()
+    values[nulls] = np.nan
+    return pa.array(values, type=column.type)

@@ -7,6 +7,7 @@ value by value, which also words the errors.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from struct import Struct as Packing
@@ -105,8 +106,8 @@ class RequestDecoder:
     def __init__(self, fields: tuple[Field, ...], nulls_as_nan: bool) -> None:
         self._table = RowReader(fields, Rules(nulls_as_nan=nulls_as_nan))
         row_type, self._finish = _compile_row(fields, nulls_as_nan)
-        self._one = msgspec.json.Decoder(row_type)
-        self._many = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]
+        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row_type)
+        self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]
 
     def decode_row(self, body: bytes) -> tuple[Any, ...]:
         """One object -> one row. Raises NotJson or RowsDoNotFit."""
@@ -181,7 +182,7 @@ def _struct(fields: tuple[Field, ...], nulls_as_nan: bool) -> tuple[type, list[t
         if field.required:
             members.append((f"f{at}", hint))
         else:
-            members.append((f"f{at}", hint, msgspec.field(default_factory=lambda field=field: _Default(field))))
+            members.append((f"f{at}", hint, msgspec.field(default_factory=functools.partial(_Default, field))))
             post = _or_default(post)
         if post is not None:
             posts.append((at, post))

@@ -36,16 +36,14 @@ _encode = msgspec.json.Encoder().encode
 def object_writer(fields: tuple[Field, ...]) -> Callable[[tuple[Any, ...]], bytes]:
     """row -> one JSON object with these fields."""
     writers = [fragment_writer(field) for field in fields]
-    heads = [(b"{" if at == 0 else b",") + write_name(field) + b":" for at, field in enumerate(fields)]
+    heads = [write_name(field) + b":" for field in fields]
     if len(fields) == 1:
-        head, write = heads[0], writers[0]
+        head, write = b"{" + heads[0], writers[0]
         return lambda row: head + write(row[0]) + b"}"
-    if not fields:
-        return lambda row: b"{}"
     pairs = list(zip(heads, writers, strict=True))
 
     def write_row(row: tuple[Any, ...]) -> bytes:
-        return b"".join([head + write(value) for (head, write), value in zip(pairs, row, strict=True)]) + b"}"
+        return b"{" + b",".join([head + write(value) for (head, write), value in zip(pairs, row, strict=True)]) + b"}"
 
     return write_row
 

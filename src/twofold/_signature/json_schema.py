@@ -77,8 +77,7 @@ def _type_schema(kind: Type, field: Field, nulls_as_nan: bool) -> dict[str, Any]
             return {"type": "string", "contentEncoding": "base64", "format": "byte"}
         case Datetime(naive):
             zone = "$" if naive else r"([Zz]|[+-]\d\d:\d\d)$"
-            schema = {"type": "string", "pattern": _INSTANT + zone}
-            return schema if naive else {**schema, "format": "date-time"}
+            return {"type": "string", "pattern": _INSTANT + zone} | ({} if naive else {"format": "date-time"})
         case Date():
             return {"type": "string", "format": "date", "pattern": r"^\d{4}-\d\d-\d\d$"}
         case Choice(values):
@@ -109,7 +108,7 @@ def _integer(kind: Int, given: Constraints) -> dict[str, Any]:
 
 
 def _number(kind: Float, field: Field) -> dict[str, Any]:
-    number = {"type": "number", "format": {64: "double", 32: "float", 16: "float16"}[kind.bits]}
+    number: dict[str, Any] = {"type": "number", "format": {64: "double", 32: "float", 16: "float16"}[kind.bits]}
     number |= _given_bounds(field.constraints)
     check = value_check(field)
     words = [word for word, value in FLOAT_WORDS.items() if check is None or check(value)]

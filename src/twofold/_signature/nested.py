@@ -61,8 +61,9 @@ def tensor_column(field: Field, rules: Rules, reader_of: ReaderOf) -> ColumnRead
             places = where
         if field.nullable and array.null_count:
             rest = rest[~is_null_mask(array)[rest]]
-        single, errors = read_cells(cells(array, rest), rest.tolist(), read)
-        return assemble(n_rows, part, places, single, field), errors
+        others = rest.tolist()
+        single, errors = read_cells(cells(array, others), others, read)
+        return assemble(n_rows, part, places, single), errors
 
     return read_column
 
@@ -112,6 +113,7 @@ def _index_or_null(nulls: Mask) -> pa.Array:
 
 def _regular_rows(array: pa.Array, shape: tuple[int, ...]) -> tuple[Mask | None, pa.Array | None]:
     """Which rows are lists of exactly this shape (None: all), and their items as one flat column."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -129,7 +131,7 @@ def _regular_rows(array: pa.Array, shape: tuple[int, ...]) -> tuple[Mask | None,
     inner_regular, flat = _regular_rows(inner, shape[1:])
     if inner_regular is None or flat is None:
         return regular, flat
-    whole = inner_regular.reshape(-1, shape[0]).all(axis=1)
+    whole: Mask = np.asarray(inner_regular.reshape(-1, shape[0]).all(axis=1))
     if regular is None:
         regular = whole
     else:
@@ -168,11 +170,11 @@ def list_column(field: Field, rules: Rules, reader_of: ReaderOf) -> ColumnReader
             row = int(np.searchsorted(ends, at, side="right")) - 1
             if row not in errors:
                 errors[row] = item_errors[at].inside(at - int(ends[row]))
-        suspects = np.zeros(len(array), dtype=np.bool_) if check is None else ~check(column)
+        suspects: Mask = np.zeros(len(array), dtype=np.bool_) if check is None else ~check(column)
         if nulls is not None:
             suspects = suspects & ~nulls if field.nullable else suspects | nulls
-        suspects = [at for at in np.flatnonzero(suspects).tolist() if at not in errors]
-        errors |= read_cells(cells(array, suspects), suspects, read)[1]
+        positions = [at for at in np.flatnonzero(suspects).tolist() if at not in errors]
+        errors |= read_cells(cells(array, positions), positions, read)[1]
         return column, errors
 
     return read_column
@@ -195,7 +197,8 @@ def struct_column(field: Field, rules: Rules, reader_of: ReaderOf) -> ColumnRead
         nulls = is_null_mask(array) if array.null_count else None
         chosen = array if nulls is None else array.filter(pa.array(~nulls))
         stored = dict(zip((f.name for f in array.type), chosen.flatten(), strict=True))
-        columns, wrong = [], {}
+        columns = []
+        wrong: dict[int, Misfit] = {}
         for inner, read_inner in readers:
             column, misfits = _struct_member(stored.get(inner.name), inner, read_inner, len(chosen))
             columns.append(column)
@@ -209,7 +212,7 @@ def struct_column(field: Field, rules: Rules, reader_of: ReaderOf) -> ColumnRead
         if not field.nullable:
             empty = np.flatnonzero(nulls).tolist()
             errors |= read_cells([None] * len(empty), empty, read)[1]
-        return assemble(len(array), part, places, {}, field), errors
+        return assemble(len(array), part, places, {}), errors
 
     return read_column
 

@@ -55,7 +55,7 @@ def constraints_json(constraints: Constraints) -> dict[str, Any]:
 
 def field_from_json(found: dict[str, Any]) -> Field:
     """The field again. Raises ModelError for what `field_to_json` did not write."""
-    given = {
+    given: dict[str, Any] = {
         name: float(value) if name != "pattern" and isinstance(value, str) else value
         for name, value in found.get("constraints", {}).items()
     }

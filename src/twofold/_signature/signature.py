@@ -1,4 +1,4 @@
-"""Signature: the input and output fields of ONE row, and the only place where outside data becomes typed rows and back."""
+"""Signature: the fields of ONE row, and the only place where outside data becomes typed rows and back."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Signature:
         ignore_unknown: bool = True,
         lines: Sequence[bytes | str] | None = None,
     ) -> Coerced:
-        """JSON values -> typed rows. `lines`: the texts they were decoded from, read again where a float lost digits."""
+        """JSON values -> typed rows. `lines`: the texts they come from, read again where a float lost digits."""
         return Coerced(*self._columns.read_json(records, lines, refuse_unknown=not ignore_unknown))
 
     # ---- answers

@@ -54,7 +54,7 @@ def text_reader(field: Field, rules: Rules) -> Reader:
 
     def read_cell(text: str | None) -> Any:
         if text is None:
-            return null(None)
+            return null()
         value = read(text)
         if check is not None and not check(value):
             raise Misfit(expected, text)
@@ -160,7 +160,11 @@ def _convert(field: Field) -> Convert:
 
             return members
         case _:
-            return lambda array: None
+            return _uncertain
+
+
+def _uncertain(array: pa.Array) -> None:
+    """For types that are read cell by cell."""
 
 
 def _bools(array: pa.Array) -> tuple[pa.Array, Mask | None]:

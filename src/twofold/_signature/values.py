@@ -77,12 +77,12 @@ def value_reader(field: Field, rules: Rules = STRICT) -> Reader:
 
     def read_field(value: Any) -> Any:
         if value is None:
-            return null(value)
+            return null()
         try:
             canonical = read(value)
         except Misfit:
             if is_null(value):
-                return null(value)
+                return null()
             raise
         if check is not None and not check(canonical):
             raise Misfit(expected, value)
@@ -91,20 +91,20 @@ def value_reader(field: Field, rules: Rules = STRICT) -> Reader:
     return read_field
 
 
-def null_value(field: Field, rules: Rules) -> Reader:
+def null_value(field: Field, rules: Rules) -> Callable[[], Any]:
     """What a null of this field becomes: null, NaN, or a Misfit."""
     if field.nullable:
-        return lambda value: None
+        return lambda: None
     if rules.nulls_as_nan and value_check(field) is None:
         if isinstance(field.type, Float):
-            return lambda value: math.nan
+            return lambda: math.nan
         if isinstance(field.type, Tensor) and isinstance(field.type.item, Float):
             shape = field.type.shape
             if value_check(item_field(field.type, field.constraints)) is None:
-                return lambda value: _filled(shape)
+                return lambda: _filled(shape)
     expected = expected_words(field)
 
-    def refuse(value: Any) -> Any:
+    def refuse() -> Any:
         raise Misfit(expected, None)
 
     return refuse
@@ -242,18 +242,20 @@ def _date_reader(expected: str) -> Reader:
 
 
 def _choice_reader(values: tuple[str, ...] | tuple[int, ...], expected: str, rules: Rules) -> Reader:
-    known = {value: value for value in values}
+    known: dict[Any, Any] = {value: value for value in values}
     numeric = isinstance(values[0], int)
 
     def read(value: Any) -> Any:
         if isinstance(value, Enum):
             value = value.value
-        try:
-            raw = as_int(value) if numeric else value
-            if (numeric and (rules.floats_are_exact or not isinstance(value, float))) or isinstance(raw, str):
-                return known[raw]
-        except (KeyError, TypeError):
-            pass
+        if numeric and (rules.floats_are_exact or not isinstance(value, float)):
+            whole = as_int(value)
+            if whole in known:
+                return whole
+        elif isinstance(value, str) and not numeric:
+            found = known.get(value)
+            if found is not None:
+                return found
         raise Misfit(expected, value)
 
     return read
