@@ -10,7 +10,7 @@ import socket
 from twofold._errors import UsageError
 from twofold._supervisor import Message, Worker
 
-__all__ = ["bind", "hand_over", "inherited_fd", "url_of"]
+__all__ = ["bind", "hand_over", "url_of"]
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -44,13 +44,8 @@ def refusal(error: OSError, host: str, port: int) -> UsageError:
     return UsageError(text, host=host, port=port)
 
 
-def inherited_fd(listening: socket.socket) -> int | None:
-    """The descriptor that a new process inherits; None on Windows, where sockets are shared later."""
-    return listening.fileno() if os.name == "posix" else None
-
-
 def hand_over(listening: socket.socket, worker: Worker) -> Message:
-    """What tells a worker which socket is meant."""
+    """What tells a worker which socket is meant: one it inherited, or on Windows one shared with it now."""
     if os.name == "posix":
         return {"fd": listening.fileno()}
     share: bytes = listening.share(worker.pid)  # type: ignore[attr-defined,unused-ignore]

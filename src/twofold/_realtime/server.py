@@ -10,6 +10,7 @@ processes from then on.
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import shutil
@@ -24,7 +25,8 @@ from typing import Final, Literal
 
 from twofold._errors import ModelError
 from twofold._options import ServeOptions
-from twofold._realtime.listening import bind, hand_over, inherited_fd, refusal, url_of
+from twofold._realtime.board import Board
+from twofold._realtime.listening import bind, hand_over, refusal, url_of
 from twofold._supervisor import Backoff, Message, Worker, available_cores, end_workers, error_from_message
 
 __all__ = ["Server"]
@@ -49,6 +51,7 @@ class _Place:
     """A place for one process, filled again when that dies."""
 
     role: Role
+    slot: int  # its place on the board
     worker: Worker | None = None
     state: Literal["starting", "ready", "serving"] = "starting"
     leaving: bool = False  # to be drained, and not filled again
@@ -80,6 +83,7 @@ class Server:
         self._kill_s = float("inf")  # time.monotonic() when what still runs is killed
         self._checked_s = time.monotonic()
         self._listening = bind(options.host, options.port)
+        self._board = Board.create() if os.name == "posix" else None
 
     def stop(self) -> None:
         """Drain: requests in flight are answered, then `run` returns. The second time: end at once."""
@@ -103,25 +107,29 @@ class Server:
         finally:
             end_workers(place.worker for place in self._places if place.worker is not None)
             self._listening.close()
+            if self._board is not None:
+                self._board.close()
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     # Processes
 
     def _add(self, role: Role) -> None:
-        place = _Place(role)
+        place = _Place(role, min(set(range(Board.SLOTS)) - {other.slot for other in self._places}, default=0))
         self._places.append(place)
         self._start(place)
 
     def _start(self, place: _Place) -> None:
-        fd = None if place.role == "model" and self._facts else inherited_fd(self._listening)
+        fds: list[int] = []
+        if self._board is not None and not (place.role == "model" and self._facts):
+            fds = [self._listening.fileno(), self._board.fd]
         args: Message = {
             "role": "front" if place.role == "front" else "model",
             "model": self._model,
             "options": asdict(self._options),
-            "fd": fd,
+            "fds": fds,
         }
-        place.worker = Worker.start(WORKER, args, events=self._events, pass_fds=() if fd is None else (fd,))
+        place.worker = Worker.start(WORKER, args, events=self._events, pass_fds=fds)
         place.state, place.beat_s, place.failure = "starting", None, ""
         if place.role == "front":
             self._put_to_work(place)
@@ -137,15 +145,19 @@ class Server:
         worker = place.worker
         assert worker is not None
         if place.role == "server":
-            worker.send({"serve": hand_over(self._listening, worker)})
+            worker.send({"serve": self._socket_for(place, worker)})
         elif place.role == "front":
             assert self._facts is not None
             facts = {name: self._facts[name] for name in ("name", "version", "signature", "example")}
-            where = {"token": self._token, "path": self._meeting_path(), "socket": hand_over(self._listening, worker)}
+            where = {"token": self._token, "path": self._meeting_path(), "socket": self._socket_for(place, worker)}
             worker.send({"front": {**facts, **where}})
         elif self._address is not None:
             worker.send({"join": self._address})
             place.beat_s = time.monotonic()  # it may hang in a call for a front that is gone
+
+    def _socket_for(self, place: _Place, worker: Worker) -> Message:
+        board = {} if self._board is None else {"board": self._board.fd, "slot": place.slot}
+        return {**hand_over(self._listening, worker), **board}
 
     def _meeting_path(self) -> str | None:
         """A new path for the socket where model processes join, in a folder of this user only."""
@@ -257,6 +269,8 @@ class Server:
     def _ended(self, place: _Place) -> None:
         worker, place.worker = place.worker, None
         assert worker is not None
+        if self._board is not None:
+            self._board.clear(place.slot)
         why = place.failure or f"process {worker.pid} {worker.how_it_ended()}"
         if place.leaving or (self._stopping and not self._front_needs(place)):
             self._places.remove(place)

@@ -27,8 +27,8 @@ BEAT_S: Final = 0.5
 def main() -> None:
     channel = worker_channel()
     options = ServeOptions(**channel.args["options"])
-    if (listening := channel.args["fd"]) is not None:  # ours, not of what the model may start
-        os.set_inheritable(listening, False)
+    for fd in channel.args["fds"]:  # ours, not of what the model may start
+        os.set_inheritable(fd, False)
     if channel.args["role"] == "front":
         _run(_front(channel, options), options)
     else:
@@ -42,18 +42,17 @@ def _model(channel: Channel, options: ServeOptions) -> None:
         channel.send({"failed": error_to_message(error)})
         raise SystemExit(1) from None
     channel.send({"ready": facts})
-    listening = channel.args["fd"]
+    inherited = channel.args["fds"]
     while True:
         message = channel.receive()
         if "serve" in message:
-            _run(_serve(channel, options, runner, facts["name"], _socket(message["serve"])), options)
+            _run(_serve(channel, options, runner, message["serve"]), options)
             return
         if "join" in message:
             from twofold._realtime.model_process import answer_calls
 
-            if listening is not None:  # a model process must not keep the port open
-                os.close(listening)
-                listening = None
+            while inherited:  # a model process must not keep the port open
+                os.close(inherited.pop())
             answer_calls(runner, message["join"], joined=lambda: channel.send({"joined": True}))
         if "end" in message:
             return
@@ -79,7 +78,7 @@ def _load(reference: Message) -> tuple[Any, Message]:
     }
 
 
-async def _serve(channel: Channel, options: ServeOptions, runner: Any, name: str, listening: socket.socket) -> None:
+async def _serve(channel: Channel, options: ServeOptions, runner: Any, passed: Message) -> None:
     """Be a server process that computes in its own event loop."""
     from twofold._realtime.backends import InlineBackend, WaitingBackend
     from twofold._realtime.service import Service
@@ -89,7 +88,7 @@ async def _serve(channel: Channel, options: ServeOptions, runner: Any, name: str
     service = Service(
         model.signature,
         model.version,
-        name,
+        model.name,
         WaitingBackend(runner) if waits else InlineBackend(runner),
         deadline_s=options.deadline_s,
         max_body_bytes=options.max_body_bytes,
@@ -98,7 +97,7 @@ async def _serve(channel: Channel, options: ServeOptions, runner: Any, name: str
     )
     ready = asyncio.Event()
     ready.set()
-    await _serve_until_drained(channel, service, listening, ready)
+    await _serve_until_drained(channel, service, passed, ready)
 
 
 async def _front(channel: Channel, options: ServeOptions) -> None:
@@ -140,12 +139,11 @@ async def _front(channel: Channel, options: ServeOptions) -> None:
     else:
         address["path"] = facts["path"]
     channel.send({"address": address})
-    await _serve_until_drained(channel, service, _socket(facts["socket"]), there)
+    await _serve_until_drained(channel, service, facts["socket"], there)
 
 
-async def _serve_until_drained(
-    channel: Channel, service: Any, listening: socket.socket, wait_for: asyncio.Event
-) -> None:
+async def _serve_until_drained(channel: Channel, service: Any, passed: Message, wait_for: asyncio.Event) -> None:
+    from twofold._realtime.board import Board
     from twofold._realtime.http.server import serve_http
 
     loop = asyncio.get_running_loop()
@@ -169,10 +167,11 @@ async def _serve_until_drained(
         await wait_for.wait()
         await serve_http(
             service,
-            listening,
+            _socket(passed),
             stop=stop,
             on_ready=lambda: channel.send({"serving": True}),
             drain_s=service.deadline_s,
+            share=(Board(passed["board"]), passed["slot"]) if "board" in passed else None,
         )
     finally:
         channel.on_message = None

@@ -6,15 +6,20 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Generator
+from typing import Any, Final
 
 import uvicorn
 
+from twofold._realtime.accepting import Acceptor
+from twofold._realtime.board import Board
 from twofold._realtime.http.app import make_app
 from twofold._realtime.http.lane import LaneProtocol
 from twofold._realtime.http.plain import PlainJson
 from twofold._realtime.service import Service
 
 __all__ = ["serve_http"]
+
+ON_THE_WIRE_S: Final = 0.05
 
 
 async def serve_http(
@@ -26,10 +31,12 @@ async def serve_http(
     keep_alive_s: float = 75.0,
     drain_s: float = 30.0,
     fast_lane: bool = True,
+    share: tuple[Board, int] | None = None,
 ) -> None:
     """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return.
 
     `sock` is bound and listening, and is closed at the end. `on_ready` is called once connections are accepted.
+    `share`: the board of the processes that accept on `sock`, and this one's place on it.
     """
     plain = PlainJson(service)
     config = uvicorn.Config(
@@ -48,14 +55,20 @@ async def serve_http(
         timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]
         backlog=2048,
     )
-    await _Server(config, service, stop, on_ready).serve(sockets=[sock])
+    await _Server(config, service, stop, on_ready, share).serve(sockets=[sock])
 
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, service: Service, stop: asyncio.Event, on_ready: Callable[[], None] | None
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        stop: asyncio.Event,
+        on_ready: Callable[[], None] | None,
+        share: tuple[Board, int] | None,
     ) -> None:
         super().__init__(config)
+        self._share = share
         self._service = service
         self._stop = stop
         self._on_ready = on_ready
@@ -64,6 +77,22 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._share is None or not sockets:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        board, slot = self._share
+        connections = self.server_state.connections
+        self.servers = [Acceptor(sock, self._connection, lambda: len(connections), board, slot) for sock in sockets]  # type: ignore[misc]
+
+    def _connection(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
     async def main_loop(self) -> None:
         """Wait for the stop, not for the next tenth of a second; the date header is renewed every second."""
         await self.on_tick(0)
@@ -71,11 +100,17 @@ class _Server(uvicorn.Server):
             self._on_ready()
         while not self._stop.is_set():
             await self.on_tick(0)
+            for server in self.servers:
+                if isinstance(server, Acceptor):
+                    server.tell()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1.0)
         self._service.draining = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(ON_THE_WIRE_S)  # requests that were sent before their client could know
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):  # what the drain's limit has cut off
             connection.transport.abort()
