@@ -54,9 +54,9 @@ def read_hints(
     hints = hints_of_function(function, replace(here, label="the signature"))
     if row is not None or result is not None:
         return _read_columns(function, parameters, hints, row, result)
+    readings = [_read_parameter(p, hints, here) for p in parameters]
     answer = _read_answer(function, hints)
     is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
-    readings = [_read_parameter(p, hints, here) for p in parameters]
     only = readings[0] if len(readings) == 1 else None
     if only is not None and only.reading.struct is not None and not only.reading.nullable:
         if only.field.default is not MISSING:
