@@ -32,7 +32,7 @@ class Model:
     form        "rows": called once a row; "columns": called once for many rows
     is_async    it waits: many calls at once, at most `concurrency`
     threads     how many calls at once, of one that blocks (None: one)
-    drops_gil   several threads of one process compute at the same time; each takes a `for_thread()` of its own
+    drops_gil   several threads of one process compute at the same time, and may share this model
     example     a row, where one was declared
     call_row, acall_row, call_columns, acall_columns
                 the one way to call it that `form` and `is_async` name; the others are None. They take and give
@@ -68,11 +68,6 @@ class Model:
     def version(self) -> str:
         """12 hex digits of the fingerprint of all that can change its answers; read from its files when first asked."""
         return fingerprint(self._loaded.sources, self._facts)
-
-    def for_thread(self) -> Model:
-        """A model like this one that another thread can use at the same time without waiting."""
-        make = self._loaded.for_thread
-        return self if make is None else Model(make(), self.ref, self._facts)
 
 
 def model_ref(

@@ -23,8 +23,7 @@ class Loaded:
 
     Of the four ways to call it, the one that `form` and `is_async` name is there. Each takes and gives canonical
     values, and may raise anything. `call` is the user's own function (for a model file: one row by keywords).
-    `drops_gil`: threads of one process compute at the same time. `for_thread` makes one like it which another thread
-    can use beside this one without waiting; None: this one will do.
+    `drops_gil`: threads of one process compute at the same time, sharing this.
     """
 
     name: str
@@ -41,4 +40,3 @@ class Loaded:
     concurrency: int | None = None
     threads: int | None = None
     example: Row | None = None
-    for_thread: Callable[[], Loaded] | None = None

@@ -96,7 +96,7 @@ def read_input(name: str, declared: str, shape: Sequence[object]) -> InputSpec:
         )
     if not shape:
         raise ModelError(
-            f"The input {name!r} is a single value without a dimension for rows. Write a Python class that loads the "
+            f"The input {name!r} is declared without a dimension for rows. Write a Python class that loads the "
             "file and fills this input."
         )
     first, *rest = (size if isinstance(size, int) and size > 0 else None for size in shape)
