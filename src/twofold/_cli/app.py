@@ -14,7 +14,7 @@ from importlib import import_module
 import click
 
 from twofold._cli.base import Session, traceback_option
-from twofold._errors import TwofoldError
+from twofold._errors import RowsDoNotFit, TwofoldError
 from twofold._version import __version__
 
 __all__ = ["COMMANDS", "run"]
@@ -103,10 +103,13 @@ def run(args: Sequence[str]) -> int:
         return 2
     except click.ClickException as error:
         return _complain(session, error, _usage_words(error), 2)
+    except RowsDoNotFit as error:
+        return _complain(session, error, "; ".join(f"row {e.row}: {e.message}" for e in error.errors[:5]), 1)
     except TwofoldError as error:
         return _complain(session, error, error.message, error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return 130
+    except (KeyboardInterrupt, click.Abort) as error:
+        words = str(error) or str(error.__cause__ or "")
+        return _complain(session, error, words, 130) if words else 130
     except BrokenPipeError:
         # whoever read our output is gone; keep the interpreter's last flush from complaining
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -131,5 +134,7 @@ def _complain(session: Session, error: BaseException, words: str, code: int) -> 
         import traceback
 
         traceback.print_exception(error)
+        if isinstance(error, TwofoldError) and error.data.get("traceback"):
+            click.echo(f"In the process that raised it:\n{error.data['traceback']}", err=True)
     click.echo(f"twofold: {words}", err=True)
     return code

@@ -18,6 +18,7 @@ __all__ = [
     "Command",
     "ModelChoice",
     "Session",
+    "at_least",
     "json_option",
     "model_options",
     "names",
@@ -73,12 +74,29 @@ class Command(click.Command):
 
 
 def subcommand(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Command]:
-    """Declare a subcommand; every one takes --traceback too."""
+    """Declare a subcommand; every one takes --traceback too.
+
+    Each option's environment variable is TWOFOLD_<COMMAND>_<OPTION>, whatever its parameter is called.
+    """
 
     def declare(function: Callable[..., Any]) -> Command:
-        return click.command(name, cls=Command, examples=examples)(traceback_option(function))
+        declared = click.command(name, cls=Command, examples=examples)(traceback_option(function))
+        for parameter in declared.params:
+            if isinstance(parameter, click.Option):
+                flag = max(parameter.opts, key=len).lstrip("-").replace("-", "_")
+                parameter.envvar = f"TWOFOLD_{name}_{flag}".upper()
+        return declared
 
     return declare
+
+
+class _Number(click.IntRange):
+    name = "whole number"
+
+
+def at_least(low: int, high: int | None = None) -> click.ParamType:
+    """The type of an option that is a whole number."""
+    return _Number(low, high)
 
 
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twofold._cli.base import ModelChoice, json_option, model_options, names, option, pairs, subcommand
+from twofold._cli.base import ModelChoice, at_least, json_option, model_options, names, option, pairs, subcommand
 
 if TYPE_CHECKING:
     from twofold._batch import BatchReport
@@ -34,16 +34,16 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
 @model_options
 @click.argument("source", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT")
-@option("--workers", type=click.IntRange(1), metavar="N", help="How many places compute at once. Default: one a core.")
+@option("--workers", type=at_least(1), metavar="N", help="How many places compute at once. Default: one a core.")
 @option(
     "--batch-rows",
-    type=click.IntRange(1),
+    type=at_least(1),
     metavar="N",
     help="The most rows that one model call sees. Default: 8192, fewer where rows are large.",
 )
 @option(
     "--split-rows",
-    type=click.IntRange(1),
+    type=at_least(1),
     metavar="N",
     help="Rows between two commits. Default: about two seconds of work.",
 )
@@ -62,7 +62,7 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     multiple=True,
     help="Write an answer to a column of another name. May be repeated.",
 )
-@option("--limit", "limit_rows", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
+@option("--limit", "limit_rows", type=at_least(1), metavar="N", help="Only the first N rows.")
 @option(
     "--max-bad-rows",
     metavar="N|x%",
@@ -78,13 +78,12 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     help="A model call that takes longer is given up.",
 )
 @json_option
-def command(
-    model: ModelChoice, source: str, output: str, as_json: bool, keep: str | None, **rest: Any
-) -> int:
+def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: str | None, **rest: Any) -> int:
     """Answer every row of INPUT with MODEL and write OUTPUT: the same rows in the same order, with all their columns
     and the answers beside them."""
-    from twofold._batch import BatchOptions, run_batch
+    from twofold._batch import run_batch
     from twofold._batch.progress import showing
+    from twofold._options import BatchOptions
 
     columns, rename = pairs("--map", rest.pop("columns"), "FIELD=COLUMN"), pairs("--rename", rest.pop("rename"))
     options = BatchOptions(map=columns, rename=rename, keep=None if keep is None else names(keep), **rest)
@@ -112,10 +111,8 @@ SHOWN = (
 def summary(report: BatchReport) -> str:
     """What a run did, for people: one line, and the rows in quarantine."""
     resumed = f", {report.splits_resumed} of {report.splits} splits were done before" if report.splits_resumed else ""
-    lines = [
-        f"{report.output}: {report.rows_out:,} rows in {report.seconds:.3g} s "
-        f"({report.rows_per_second:,.0f} rows/s{resumed})"
-    ]
+    speed = f"{report.seconds:.3g} s ({report.rows_per_second:,.0f} rows/s{resumed})"
+    lines = [f"{report.output}: {report.rows_out:,} rows in {speed}"]
     if report.rows_quarantined:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.items())
         lines.append(f"{report.rows_quarantined:,} rows are in quarantine ({reasons}): {report.quarantine}")

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from twofold._cli.base import ModelChoice, json_option, model_options, option, pairs, subcommand
+from twofold._cli.base import ModelChoice, at_least, json_option, model_options, option, pairs, subcommand
 
 
 @subcommand(
@@ -30,14 +30,14 @@ Exit code: 0 the answers are the same; 4 they differ beyond tolerance; 1 broken 
 @option(
     "--limit",
     "limit_rows",
-    type=click.IntRange(1),
+    type=at_least(1),
     default=10_000,
     metavar="N",
     help="Compare over the first N rows of INPUT.",
 )
 @option(
     "--connections",
-    type=click.IntRange(1),
+    type=at_least(1),
     default=64,
     metavar="N",
     help="Connections of the throughput measurement.",
@@ -52,7 +52,7 @@ Exit code: 0 the answers are the same; 4 they differ beyond tolerance; 1 broken 
 )
 @option(
     "--workers",
-    type=click.IntRange(1),
+    type=at_least(1),
     metavar="N",
     help="How many processes compute, in both modes. Default: one a core.",
 )

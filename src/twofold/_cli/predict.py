@@ -37,7 +37,7 @@ def command(model: ModelChoice, json_text: str) -> int:
         from twofold._errors import ModelError
 
         failure = failed[0]
-        raise ModelError(f"The row has no answer: {failure.message}", **failure.to_json())
+        raise ModelError(f"the row has no answer: {failure.message}", traceback=failure.traceback)
     import json
 
     click.echo(json.dumps(answers if is_list else answers[0], ensure_ascii=False))

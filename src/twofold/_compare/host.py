@@ -60,8 +60,9 @@ def _serve(channel: Channel, task: Message) -> Message:
 
 
 def _batch(channel: Channel, task: Message) -> Message:  # noqa: ARG001
-    from twofold._batch import BatchOptions, run_batch
+    from twofold._batch import run_batch
     from twofold._model import ModelRef
+    from twofold._options import BatchOptions
 
     options: dict[str, Any] = task["options"]
     keep = options.pop("keep", None)
