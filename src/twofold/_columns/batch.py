@@ -173,7 +173,8 @@ class Batch:
                 found = layout.codecs[at].numpy_from_values([row[at] for row in self._rows])
             else:
                 found = layout.codecs[at].numpy_from_arrow(self._made_arrow().column(at))
-            found = self._numpy[name] = _read_only(found)
+            found.setflags(write=False)  # made just now: nobody else has it
+            self._numpy[name] = found
         return found.copy() if writable else found
 
     def arrow(self) -> pa.RecordBatch:
