@@ -156,7 +156,7 @@ def _text_convert(array: pa.Array) -> tuple[pa.Array, Mask | None] | None:
 
     if pa.types.is_string(array.type):
         return array, None
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+    if pa.types.is_large_string(array.type):
         return array.cast(pa.string()), None
     return None
 
@@ -167,7 +167,7 @@ def _bytes_convert(array: pa.Array) -> tuple[pa.Array, Mask | None] | None:
     types, kind = pa.types, array.type
     if types.is_binary(kind):
         return array, None
-    if types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
+    if types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
         return array.cast(pa.binary()), None
     return None
 

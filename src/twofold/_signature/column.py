@@ -40,7 +40,7 @@ class OpaqueCell:
 
 
 def plain_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """One array, without dictionaries, run ends or storage behind an extension."""
+    """One array, without dictionaries, run ends, views or storage behind an extension."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -52,6 +52,8 @@ def plain_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         return array.dictionary_decode()
     if pa.types.is_run_end_encoded(array.type):
         return pc.run_end_decode(array)
+    if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):  # few kernels take these
+        return array.cast(pa.string() if pa.types.is_string_view(array.type) else pa.binary())
     if isinstance(array, pa.ExtensionArray) and not isinstance(array, pa.FixedShapeTensorArray):
         return array.storage
     return array
@@ -67,13 +69,32 @@ def cells(array: pa.Array, positions: Sequence[int] | None = None) -> list[Any]:
     import pyarrow as pa
 
     chosen = array if positions is None else array.take(pa.array(positions, pa.int64()))
-    try:
+    if not _holds_time(chosen.type):
         return python_values(chosen)
+    try:
+        return chosen.to_pylist()
     except (ValueError, OverflowError, TypeError, ArithmeticError):
         return [_cell(scalar) for scalar in chosen]
 
 
+def _holds_time(kind: pa.DataType) -> bool:
+    """Whether there are moments in it, which Python may not be able to hold."""
+    import pyarrow as pa
+
+    if pa.types.is_nested(kind):
+        return any(_holds_time(kind.field(at).type) for at in range(kind.num_fields))
+    return bool(pa.types.is_temporal(kind))
+
+
 def _cell(scalar: pa.Scalar) -> Any:
+    import pyarrow as pa
+
+    if not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.StructScalar):
+        return {name: _cell(scalar[name]) for name in scalar}
+    if isinstance(scalar, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar):
+        return [_cell(item) for item in scalar.values]
     try:
         return scalar.as_py()
     except (ValueError, OverflowError, TypeError, ArithmeticError):

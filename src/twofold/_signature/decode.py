@@ -271,8 +271,17 @@ def _tensor_hint(item: Field, shape: tuple[int, ...], field: Field, nulls_as_nan
     hint, _ = _hint(item, nulls_as_nan)
     for length in reversed(shape):
         hint = Annotated[list[hint], msgspec.Meta(min_length=length, max_length=length)]  # type: ignore[valid-type]
-    plain = value_check(item) is None and (not isinstance(item.type, Float) or item.type.bits == 64)
-    return hint, None if plain else value_reader(Field(field.name, field.type, constraints=field.constraints))
+    if value_check(item) is None and (not isinstance(item.type, Float) or item.type.bits == 64):
+        return hint, None
+    if value_check(item) is None and isinstance(item.type, Float) and len(shape) == 1:
+        return hint, _rounded_vector(item.type.bits, shape[0])
+    return hint, value_reader(Field(field.name, field.type, constraints=field.constraints))
+
+
+def _rounded_vector(bits: int, length: int) -> Post:
+    packing = Packing(f"{length}{'f' if bits == 32 else 'e'}")
+    pack, unpack = packing.pack, packing.unpack
+    return lambda items: list(unpack(pack(*items)))
 
 
 def _each(post: Post) -> Post:

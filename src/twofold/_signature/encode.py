@@ -71,7 +71,7 @@ def _type_writer(kind: Type) -> Writer:
         case Date():
             return lambda value: b'"' + date_text(value).encode() + b'"'
         case Tensor(item, shape):
-            return _list_writer(_tensor_item_writer(item, shape[1:]))
+            return _tensor_writer(item, shape)
         case List(item):
             return _list_writer(fragment_writer(item))
         case Struct(fields):
@@ -82,8 +82,23 @@ def _type_writer(kind: Type) -> Writer:
             return _encode
 
 
-def _tensor_item_writer(item: Bool | Int | Float, shape: tuple[int, ...]) -> Writer:
-    return _type_writer(Tensor(item, shape) if shape else item)
+def _tensor_writer(item: Bool | Int | Float, shape: tuple[int, ...]) -> Writer:
+    """All items in one call; one by one where a float has no JSON number (orjson would write null)."""
+    if not isinstance(item, Float):
+        return _encode
+    one_by_one = _list_writer(_type_writer(Tensor(item, shape[1:]) if len(shape) > 1 else item))
+    if item.bits == 16:
+        return one_by_one
+
+    def write(values: list[Any]) -> bytes:
+        text = orjson.dumps(values) if item.bits == 64 else _write_float32s(values)
+        return one_by_one(values) if b"n" in text else text
+
+    return write
+
+
+def _write_float32s(values: list[Any]) -> bytes:
+    return orjson.dumps(_numpy().array(values, dtype="f4"), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _list_writer(write: Writer) -> Writer:
@@ -101,14 +116,15 @@ def _write_float64(value: float) -> bytes:
 def _write_float32(value: float) -> bytes:
     if value - value != 0.0:
         return _special(value)
-    return orjson.dumps(_float32()(value), option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(_numpy().float32(value), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 @functools.cache
-def _float32() -> Callable[[float], object]:
+def _numpy() -> Any:
+    """NumPy, imported when the first float32 is written."""
     import numpy as np
 
-    return np.float32
+    return np
 
 
 @functools.lru_cache(maxsize=1 << 16)  # there are no more float16 values than that

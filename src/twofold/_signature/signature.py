@@ -150,8 +150,11 @@ class Signature:
                 f"the model answered {shown_value(value)}, and its signature says {len(self.outputs)} values: "
                 f"{', '.join(field.name for field in self.outputs)}. Make predict return what it is annotated with."
             )
+        readers = self._output_readers
         try:
-            return tuple([read(item) for read, item in zip(self._output_readers, value, strict=True)])
+            if len(readers) == 1:
+                return (readers[0](value[0]),)
+            return tuple([read(item) for read, item in zip(readers, value, strict=True)])
         except Misfit:
             raise self._wrong_result(value) from None
 

@@ -88,7 +88,15 @@ def value_reader(field: Field, rules: Rules = STRICT) -> Reader:
             raise Misfit(expected, value)
         return canonical
 
-    return read_field
+    def read_plain(value: Any) -> Any:
+        try:
+            return read(value)
+        except Misfit:
+            if value is None or is_null(value):
+                return null()
+            raise
+
+    return read_plain if check is None and not field.nullable else read_field
 
 
 def null_value(field: Field, rules: Rules) -> Callable[[], Any]:
@@ -314,7 +322,7 @@ def _vector_at_once(kind: Bool | Int | Float, item: Field, length: int) -> Calla
             return items.copy() if set(map(type, items)) == {int} and low <= min(items) and max(items) <= high else None
 
         return whole
-    packing = None if kind.bits == 64 else struct.Struct(f"{length}{'f' if kind.bits == 32 else 'e'}")
+    packing = None if kind.bits == 64 else struct.Struct(f"<{length}{'f' if kind.bits == 32 else 'e'}")
 
     def floats(items: list[Any]) -> list[Any] | None:
         if set(map(type, items)) != {float}:
