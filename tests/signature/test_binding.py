@@ -1,3 +1,6 @@
+# mypy: ignore-errors
+# hints are put together at run time here
+# ruff: noqa: UP045
 """The compiled call: the user's own values in, canonical ones out."""
 
 import asyncio

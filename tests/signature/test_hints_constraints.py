@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# hints are put together at run time here
 """Constraints are enforced, or refused when the model loads; never ignored."""
 
 import re

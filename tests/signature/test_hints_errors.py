@@ -1,3 +1,6 @@
+# mypy: ignore-errors
+# hints are put together at run time here
+# ruff: noqa: RUF013
 """What cannot be a model is refused with the parameter's name, what came and what to write."""
 
 import decimal

@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# hints are put together at run time here
 """Annotations that are strings: `from __future__ import annotations`, with classes at the top and inside functions."""
 
 from __future__ import annotations

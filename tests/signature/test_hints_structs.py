@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# hints are put together at run time here
 """Structs as rows and as results: dataclass, TypedDict, msgspec Struct, pydantic model."""
 
 import typing as t

@@ -1,3 +1,6 @@
+# mypy: ignore-errors
+# hints are put together at run time here
+# ruff: noqa: B008, UP045
 """Each kind of hint and the field it becomes."""
 
 import enum

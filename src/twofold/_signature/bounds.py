@@ -106,7 +106,8 @@ def _floor(bound: float, otherwise: int) -> int:
     return math.floor(bound) if math.isfinite(bound) else otherwise
 
 
-_FORMATS = {16: struct.Struct("e"), 32: struct.Struct("f")}
+# "<": without it Python 3.11 packs a finite value beyond float32 as infinity
+_FORMATS = {16: struct.Struct("<e"), 32: struct.Struct("<f")}
 
 
 def round_to(bits: int) -> Callable[[float], float] | None:

@@ -169,7 +169,7 @@ def _floats_of_one_width(fields: tuple[Field, ...], nulls_as_nan: bool) -> Calla
         return None
     if any(f.type != first or f.nullable or not f.required or value_check(f) is not None for f in fields):
         return None
-    packing = Packing(f"{len(fields)}{'f' if first.bits == 32 else 'e'}")
+    packing = Packing(f"<{len(fields)}{'f' if first.bits == 32 else 'e'}")
     pack, unpack, as_tuple = packing.pack, packing.unpack, msgspec.structs.astuple
     return lambda found: unpack(pack(*as_tuple(found)))
 
@@ -279,7 +279,7 @@ def _tensor_hint(item: Field, shape: tuple[int, ...], field: Field, nulls_as_nan
 
 
 def _rounded_vector(bits: int, length: int) -> Post:
-    packing = Packing(f"{length}{'f' if bits == 32 else 'e'}")
+    packing = Packing(f"<{length}{'f' if bits == 32 else 'e'}")
     pack, unpack = packing.pack, packing.unpack
     return lambda items: list(unpack(pack(*items)))
 
