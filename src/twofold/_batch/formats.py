@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from twofold._batch.sinks.base import Sink
     from twofold._batch.sources.base import Source
 
-__all__ = ["FORMATS", "Format", "find_format", "format_of", "sink_for", "source_for"]
+__all__ = ["FORMATS", "JSON_MARK", "Format", "find_format", "format_of", "sink_for", "source_for"]
 
 FORMATS: Final[dict[str, str]] = {
     ".parquet": "parquet",
@@ -46,6 +46,10 @@ SINKS: Final[dict[str, str]] = {
     "arrow_stream": "twofold._batch.sinks.arrow",
 }
 """Format -> module. Each module has a `SOURCE` or a `SINK`; none is imported before it is used."""
+
+
+JSON_MARK: Final = b"twofold:json"
+"""Key in the metadata of a string field whose values are JSON text: JSONL output writes it as it is."""
 
 
 @dataclass(frozen=True, slots=True)

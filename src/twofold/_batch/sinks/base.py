@@ -122,6 +122,14 @@ def writing(path: str | Path) -> Iterator[None]:
         else:
             why, then = str(error), "Check the path and the disk."
         raise OutputError(f"the output {str(path)!r} cannot be written: {why}. {then}", path=str(path)) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "pyarrow":
+            raise
+        raise OutputError(
+            f"the output {str(path)!r} cannot be written: {error}. Leave such columns out with --keep, or choose another "
+            "format.",
+            path=str(path),
+        ) from error
 
 
 def _errno_in(text: str) -> int:

@@ -17,7 +17,7 @@ from twofold._batch.formats import Format
 from twofold._batch.sinks.base import Joiner, Part
 from twofold._batch.sinks.column_text import decoded, is_nested, is_text, plain_text
 from twofold._batch.sinks.json_text import json_text, text_bytes
-from twofold._batch.sinks.text_files import Write, in_pieces, joined_text, open_text_output
+from twofold._batch.sinks.text_files import Write, in_pieces, joined_text, open_text_output, refuse_untextual
 
 __all__ = ["SINK", "CsvSink"]
 
@@ -27,6 +27,7 @@ NEEDS_QUOTES = r'[,"\r\n]|^$'
 class CsvSink:
     @contextmanager
     def part(self, path: Path, schema: pa.Schema, file_format: Format, *, header: bool) -> Iterator[Part]:
+        refuse_untextual(schema)
         with open_text_output(path, file_format.compression) as write:
             if header:
                 write(_header(schema))

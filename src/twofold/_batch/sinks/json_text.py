@@ -9,10 +9,7 @@ import pyarrow.compute as pc
 
 from twofold._batch.sinks.column_text import decoded, is_nested, is_text, plain_text
 
-__all__ = ["JSON_MARK", "json_key", "json_text", "text_bytes"]
-
-JSON_MARK = b"twofold:json"
-"""Key in the metadata of a string field whose values are JSON text: they are written as JSON, not as strings."""
+__all__ = ["json_key", "json_text", "text_bytes"]
 
 NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from twofold._batch.formats import Format
+from twofold._batch.formats import JSON_MARK, Format
 from twofold._batch.sinks.base import Joiner, Part
-from twofold._batch.sinks.json_text import JSON_MARK, json_key, json_text, text_bytes
-from twofold._batch.sinks.text_files import Write, in_pieces, joined_text, open_text_output
+from twofold._batch.sinks.json_text import json_key, json_text, text_bytes
+from twofold._batch.sinks.text_files import Write, in_pieces, joined_text, open_text_output, refuse_untextual
 
 __all__ = ["SINK", "JsonlSink"]
 
@@ -20,6 +20,7 @@ __all__ = ["SINK", "JsonlSink"]
 class JsonlSink:
     @contextmanager
     def part(self, path: Path, schema: pa.Schema, file_format: Format, *, header: bool) -> Iterator[Part]:  # noqa: ARG002
+        refuse_untextual(schema)
         with open_text_output(path, file_format.compression) as write:
             yield _Part(write, schema)
 

@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from twofold._batch.sinks.base import Joiner
 from twofold._batch.sinks.copying import copy_bytes
+from twofold._batch.sinks.json_text import json_text
+from twofold._errors import OutputError
 
-__all__ = ["Write", "in_pieces", "joined_text", "open_text_output"]
+__all__ = ["Write", "in_pieces", "joined_text", "open_text_output", "refuse_untextual"]
 
 Write = Callable[[bytes | pa.Buffer], object]
 
@@ -61,6 +63,19 @@ class _Joiner:
         with part.open("rb") as file:
             size = file.seek(0, 2)
             copy_bytes(file, 0, size, self._output)
+
+
+def refuse_untextual(schema: pa.Schema) -> None:
+    """OutputError that names a column whose type has no text form."""
+    for field in schema:
+        try:
+            json_text(pa.array([], field.type))
+        except (OutputError, pa.ArrowException) as error:
+            raise OutputError(
+                f"the column {field.name} of type {field.type} cannot be written as text. Leave it out with --keep, or "
+                "write Parquet or Arrow.",
+                column=field.name,
+            ) from error
 
 
 def in_pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -13,7 +13,7 @@ from twofold._errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Broken", "FileScan", "FileSplit", "Piece", "Source", "reading"]
+__all__ = ["Broken", "FileScan", "FileSplit", "Piece", "Source", "reading", "refuse_repeated"]
 
 Broken = tuple[str, str]
 """The text of a record that cannot be cut into fields, and why it cannot."""
@@ -78,7 +78,7 @@ class Piece:
         """These columns of the whole rows as Arrow arrays of the input's schema, `n_whole` long."""
         if self.origin != "json":
             return {name: self.columns[name] for name in names}
-        from twofold._batch.sources.json_types import record_columns
+        from twofold._batch.sources.json_columns import record_columns
 
         assert self.schema is not None
         return record_columns(self.records, self.schema, names)
@@ -101,6 +101,17 @@ class Source(Protocol):
         `schema` is that of the whole input (`InputScan.schema`); of it only `columns` are read.
         """
         ...
+
+
+def refuse_repeated(path: str | Path, names: Sequence[str]) -> None:
+    """InputError where a file has two columns of one name."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(
+            f"the input {str(path)!r} has the column {repeated[0]!r} more than once. Give each column its own name.",
+            path=str(path),
+            columns=repeated,
+        )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from twofold._batch.sources.base import Broken, FileScan, FileSplit, Piece
+from twofold._batch.sources.base import Broken, FileScan, FileSplit, Piece, refuse_repeated
 from twofold._batch.sources.csv_records import cells_of, text_of
 from twofold._batch.sources.records import csv_record_ends, has_odd_quotes, record_end
 from twofold._batch.sources.streams import Block, Lexer, Marks, mark, open_text, read_blocks, split_marks
@@ -84,14 +84,7 @@ def _header(path: Path) -> list[str]:
             path=str(path),
         )
     names = [cell or "" for cell in cells]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InputError(
-            f"the header line of the input {str(path)!r} names the column {repeated[0]!r} more than once. "
-            "Give each column its own name.",
-            path=str(path),
-            columns=repeated,
-        )
+    refuse_repeated(path, names)
     return names
 
 
@@ -172,10 +165,8 @@ def _parse_carefully(
     for row, (start, end) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
         record = block.data[start:end]
         cells, why = cells_of(record)
-        if cells is not None and len(cells) != len(names):
-            cells, why = None, wrong_count(len(names), len(cells))
-        if cells is None:
-            broken[row] = (text_of(record), why)
+        if cells is None or len(cells) != len(names):
+            broken[row] = (text_of(record), why or wrong_count(len(names), len(cells or ())))
             continue
         for column, index in zip(cells_by_column, wanted, strict=True):
             column.append(cells[index])

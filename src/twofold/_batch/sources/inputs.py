@@ -106,9 +106,9 @@ def scan_inputs(pattern: str | Path | Sequence[Path], *, mark_rows: int = MARK_R
     files = [source_for(format_of(path)).scan(path, mark_rows=mark_rows) for path in paths]
     file_format = format_of(paths[0])
     if file_format.name == "jsonl":
-        from twofold._batch.sources.json_types import unify_schemas
+        from twofold._batch.sources.json_types import merge_columns, schema_of
 
-        return InputScan(files, unify_schemas([scan.schema for scan in files]), file_format)
+        return InputScan(files, schema_of(merge_columns([scan.marks.columns for scan in files])), file_format)
     for scan in files[1:]:
         _same_schema(files[0], scan)
     return InputScan(files, _nullable_anywhere(files), file_format)
