@@ -35,7 +35,7 @@ def identity(path: Path, kind: int, shape: Shape, declared: Shape | str = "same"
     """`x` comes back as it is."""
     out = shape if declared == "same" else declared
     node = helper.make_node("Identity", ["x"], ["y"])
-    return save(path, [node], [value("x", kind, shape)], [value("y", kind, out)])  # type: ignore[arg-type]
+    return save(path, [node], [value("x", kind, shape)], [value("y", kind, out)])
 
 
 def weighted_sum(path: Path, weights: Sequence[float], rows: str | int = "N", declared: Shape = None) -> Path:
@@ -61,7 +61,8 @@ def sums(path: Path) -> Path:
 def classifier(path: Path, labels: Sequence[int] | Sequence[str], declared: Shape = ("N",)) -> Path:
     """A linear classifier of 2 features as scikit-learn's converter writes it: `label`, and `probabilities` as maps."""
     text = isinstance(labels[0], str)
-    linear = helper.make_node(
+    make: Any = helper.make_node
+    linear = make(
         "LinearClassifier",
         ["x"],
         ["label", "scores"],
@@ -71,7 +72,7 @@ def classifier(path: Path, labels: Sequence[int] | Sequence[str], declared: Shap
         post_transform="SOFTMAX",
         **{"classlabels_strings" if text else "classlabels_ints": list(labels)},
     )
-    zipped = helper.make_node(
+    zipped = make(
         "ZipMap",
         ["scores"],
         ["probabilities"],

@@ -14,8 +14,8 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper
-
 from tests.flavors import graphs
+
 from twofold._columns import Batch
 from twofold._errors import MissingExtra, ModelError, UsageError
 from twofold._model import Model, load
@@ -43,7 +43,7 @@ def answers(model: Model, rows: list[Any]) -> list[Any]:
     return together
 
 
-KINDS = {
+KINDS: dict[str, tuple[int, list[Any]]] = {
     "bool": (TensorProto.BOOL, [True, False]),
     "int8": (TensorProto.INT8, [-128, 127]),
     "int16": (TensorProto.INT16, [-5, 7]),
@@ -104,7 +104,7 @@ def test_an_open_size_with_fixed_ones_behind_it(tmp_path: Path) -> None:
     model = load(graphs.identity(tmp_path / "m.onnx", TensorProto.FLOAT, ("N", "boxes", 2)))
     (field,) = model.signature.inputs
     assert field.type == List(Field("item", Tensor(Float(32), (2,))))
-    rows = [{"x": [[1.0, 2.0]]}, {"x": []}, {"x": [[3.0, 4.0], [5.0, 6.0]]}]
+    rows: list[Any] = [{"x": [[1.0, 2.0]]}, {"x": []}, {"x": [[3.0, 4.0], [5.0, 6.0]]}]
     assert answers(model, rows) == [(row["x"],) for row in rows]
     model = load(graphs.identity(tmp_path / "o.onnx", TensorProto.FLOAT, ("N", 2, "depth")))
     rows = [{"x": [[1.0], [2.0]]}, {"x": [[1.0, 2.0], [3.0, 4.0]]}]
@@ -137,7 +137,7 @@ def test_zip_maps_become_columns(labels: list[Any], declared: Any, tmp_path: Pat
     word = "string" if isinstance(labels[0], str) else "int64"
     columns = {f"probabilities_{label}": "float32" for label in labels}
     assert fields(model) == ({"x": "float32[2]"}, {"label": word, **columns})
-    found = answers(model, [{"x": [1, 2]}, {"x": [-3, 0.5]}, {"x": [0, 0]}])
+    found: list[Any] = answers(model, [{"x": [1, 2]}, {"x": [-3, 0.5]}, {"x": [0, 0]}])
     assert found[0][0] == labels[-1]
     for _, *probabilities in found:
         assert sum(probabilities) == pytest.approx(1, abs=1e-6)
@@ -197,7 +197,8 @@ def test_nulls(tmp_path: Path) -> None:
 
 def test_how_a_session_is_set_up(tmp_path: Path) -> None:
     model = load(graphs.identity(tmp_path / "m.onnx", TensorProto.FLOAT, ("N",)))
-    options = model._loaded.call.__self__._session.get_session_options()  # type: ignore[attr-defined]
+    graph: Any = model._loaded.call.__self__  # type: ignore[attr-defined]
+    options = graph._session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level) == (1, 1, 3)
     assert model.drops_gil
     assert model.form == "columns"

@@ -9,7 +9,8 @@ pandas      that dtype          str, object  datetime64[us, UTC]     datetime64[
 polars      that dtype          String       Datetime("us", "UTC")   Date             Array            List, Struct
 Arrow       the types of the signature
 
-Enums and Literals are their values. NumPy arrays share the memory of the batch and are read-only: copy what you change.
+Enums and Literals are their values. NumPy arrays are copies that the function may change: should it fail, it is asked
+again with the same rows, and a library such as torch warns of arrays that are read-only. Arrow and polars share memory.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ __all__ = ["present"]
 def present(container: Container, fields: tuple[Field, ...], batch: Batch) -> Any:
     """The columns of `batch`, whose schema has these fields, as one object of that container."""
     if container == "numpy":
-        return {field.name: batch.numpy(field.name) for field in fields}
+        return {field.name: batch.numpy(field.name, writable=True) for field in fields}
     if container == "pandas":
         return _pandas(fields, batch)
     if container == "polars":
