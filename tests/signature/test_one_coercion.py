@@ -195,7 +195,7 @@ def arrow_arrays(draw, depth=2):
             if draw(st.booleans()):
                 array = pa.concat_arrays([pa.nulls(1, array.type), array])
         elif form == "struct":
-            mask = pa.array([draw(st.booleans()) for _ in range(len(array))])
+            mask = pa.array([draw(st.booleans()) for _ in range(len(array))], pa.bool_())
             name = draw(st.sampled_from(["a", "b c"]))
             array = pa.StructArray.from_arrays([array, array], names=[name, "z"], mask=mask)
         elif form == "slice":
