@@ -28,8 +28,10 @@ CONNECTION = "twofold.connection"  # in a scope's extensions: the connection, fo
 
 HEAD_BYTES = 64 << 10  # a request's target and headers together
 DISCARDED_BYTES = 64 << 20  # how much of a body that was refused unread is read over, so that its client sees why
+LINGER_S = 1.0
 LANE_PATH = b"/predict"
 LANE_HEADERS = 40
+BODY_HEADERS = (b"content-length", b"transfer-encoding")
 HEAD_END = b"\r\n\r\n"
 KNOWN_HEADS = 1000
 KNOWN_HEAD_BYTES = 1000
@@ -131,8 +133,9 @@ class LaneProtocol(HttpToolsProtocol):
         self.client_ended = False
         self.ignoring = False  # the connection is closing: what still comes in is not read
         self.between = True  # the parser stands between two requests
-        self.parsed = b""  # the data at hand, when a request began at its first byte
+        self.parsed = b""  # the data at hand, while it is all of one request
         self.head_open = False
+        self.head_began = False  # in the data at hand
         self.head_bytes = 0  # of a head that comes in several pieces
         self.count_head = False  # it came in pieces, or in a large one: its size must be looked at
         self.discarded_bytes = 0
@@ -186,6 +189,8 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
+        if self.ignoring:
+            return
         self.active_at = self.loop.time()
         if self.between:
             end = data.find(HEAD_END) + 4
@@ -197,11 +202,12 @@ class LaneProtocol(HttpToolsProtocol):
         else:
             self.parsed = b""
         self.count_head = self.head_open or len(data) > HEAD_BYTES
-        if self.head_open:
-            self.head_bytes += len(data)
+        self.head_began = False
         super().data_received(data)
-        if self.head_open and self.head_bytes > HEAD_BYTES:
-            self._refuse(HEADERS_TOO_LARGE)
+        if self.head_open:
+            self.head_bytes = len(self.parsed) if self.head_began else self.head_bytes + len(data)
+            if self.head_bytes > HEAD_BYTES:
+                self._refuse(HEADERS_TOO_LARGE)
 
     def _is_free(self) -> bool:
         """Nothing is in flight, and answers go out as fast as they are made."""
@@ -222,8 +228,7 @@ class LaneProtocol(HttpToolsProtocol):
         self.between = False
         self.url = b""
         self.headers = []
-        self.head_open = True
-        self.head_bytes = 0
+        self.head_open = self.head_began = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
@@ -236,7 +241,9 @@ class LaneProtocol(HttpToolsProtocol):
         if self.count_head and self._head_size() > HEAD_BYTES:
             self._refuse(HEADERS_TOO_LARGE)
             return
-        if self._fits_lane():
+        if self.parser.should_upgrade() and any(name in BODY_HEADERS for name, _ in self.headers):
+            self._refuse(NO_UPGRADE)  # the parser would leave the body unread, for another protocol
+        elif self._fits_lane():
             request = LaneRequest(self, self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
             self.receiving = self.on_lane = request
             self.cycle = request  # type: ignore[assignment]
@@ -291,6 +298,7 @@ class LaneProtocol(HttpToolsProtocol):
         elif not self.ignoring:
             self.discarded_bytes = 0
             super().on_message_complete()
+        self.parsed = b""
 
     # --- answers
 
@@ -307,8 +315,11 @@ class LaneProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
 
-    def write_answer(self, answer: Answer, keep_alive: bool) -> None:
-        """Write what uvicorn would write for the same answer of the app; close when that was the last."""
+    def write_answer(self, answer: Answer, keep_alive: bool, *, linger: bool = False) -> None:
+        """Write what uvicorn would write for the same answer of the app; close when that was the last.
+
+        With `linger` the client may still be sending: closing at once would make its kernel throw the answer away.
+        """
         if answer.status == 200 and not answer.headers and keep_alive:
             head = self.answer_head.text(self.server_state.default_headers)
             self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(answer.body), answer.body))
@@ -319,7 +330,10 @@ class LaneProtocol(HttpToolsProtocol):
         content.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
         content.append(answer.body)
         self.transport.write(b"".join(content))
-        if not keep_alive:
+        if linger:
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_S, self.transport.close)
+        elif not keep_alive:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
@@ -338,7 +352,7 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.close()
         elif not self.transport.is_closing():
             self.receiving = None
-            self.write_answer(answer, keep_alive=False)
+            self.write_answer(answer, keep_alive=False, linger=True)
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -351,6 +365,7 @@ def response_headers(answer: Answer) -> Headers:
 
 
 NOT_HTTP = problem("bad_request", "The request is not valid HTTP/1.1. The connection ends here.")
+NO_UPGRADE = problem("bad_request", "This server speaks HTTP/1.1 only. Send the request without an Upgrade header.")
 TIMED_OUT = problem("request_timeout", "The request did not come to its end in time.")
 HEADERS_TOO_LARGE = problem(
     "headers_too_large", f"The request's target and headers are larger than {HEAD_BYTES} bytes together."

@@ -38,7 +38,7 @@ class Problem:
 PROBLEMS: dict[str, Problem] = {
     row.code: row
     for row in (
-        Problem("bad_request", 400, "The request is not valid HTTP"),
+        Problem("bad_request", 400, "The request is not HTTP that this server reads"),
         Problem("not_json", 400, "The body is not JSON"),
         Problem("not_found", 404, "There is no such page", predict=False),
         Problem("method_not_allowed", 405, "The path does not know this method"),

@@ -25,7 +25,7 @@ function alternatives(schema) {
 }
 
 const isNull = (schema) => schema.type === "null" || schema.const === null;
-const isNumberWord = (schema) => Array.isArray(schema.enum) && schema.enum.includes("NaN");
+const isNumberWord = (schema) => Array.isArray(schema.enum) && schema.enum.some((word) => ["NaN", "Infinity", "-Infinity"].includes(word));
 
 // One schema, taken apart: {kind, nullable, choices, item}.
 export function reading(schema) {

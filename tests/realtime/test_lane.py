@@ -1,0 +1,343 @@
+"""The fast lane gives the same bytes as the slow way, and knows of everything that can happen to a connection."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.processes import wait_for
+from tests.realtime import models
+from tests.realtime.serving import (
+    LAST,
+    Served,
+    answer,
+    ask,
+    ask_once,
+    chunked,
+    connect,
+    everything,
+    get,
+    post,
+    replies,
+    serving,
+    talk,
+)
+
+LIMIT = 1000
+SEVEN = '{"number": 7}'
+CHUNKS = "Transfer-Encoding: chunked"
+TOO_LARGE = b'{"number": 7' + b" " * LIMIT + b"}"
+
+# What a client sends, in pieces; each ends so that the server ends the connection.
+CONVERSATIONS: dict[str, list[bytes]] = {
+    "one": [post(SEVEN), LAST],
+    "again and again": [post(SEVEN), post(SEVEN), post('{"number": 8}'), LAST],
+    "other lengths": [post(SEVEN), post('{"number": 71}'), post('{"number": 712}'), post(SEVEN), LAST],
+    "close": [post(SEVEN, "Connection: close")],
+    "HTTP/1.0": [post(SEVEN, version="1.0")],
+    "HTTP/1.0 keep-alive": [post(SEVEN, "Connection: keep-alive", version="1.0")],
+    "split body": [post(SEVEN)[:-5], post(SEVEN)[-5:], LAST],
+    "split head": [post(SEVEN)[:20], post(SEVEN)[20:60], post(SEVEN)[60:], LAST],
+    "last byte later": [post(SEVEN)[:-1], post(SEVEN)[-1:], LAST],
+    "list": [post('[{"number": 7}, {"number": 8}]'), LAST],
+    "empty list": [post("[]"), LAST],
+    "list with failing rows": [post('[{"number": 66}, {"number": 8}, {"number": 13}]'), LAST],
+    "bad row": [post('{"number": 13}'), LAST],
+    "model failed": [post('{"number": 66}'), LAST],
+    "not JSON": [post("{'number': 7}"), post(SEVEN), LAST],
+    "NaN token": [post('{"number": NaN}'), LAST],
+    "no body": [post(""), LAST],
+    "row does not fit": [post('{"number": 7.5}'), post('{"number": true}'), post('{"nummer": 7}'), LAST],
+    "rows do not fit": [post("[" + ",".join(['{"number": null}'] * 12) + "]"), LAST],
+    "not a row": [post("7"), post('"x"'), post("null"), post("[7]"), LAST],
+    "white space first": [post(" \n" + SEVEN), LAST],
+    "byte order mark": [post(b"\xef\xbb\xbf" + SEVEN.encode()), LAST],
+    "not UTF-8": [post(b'{"number": "\xff"}'), LAST],
+    "content type with parameters": [post(SEVEN, "Content-Type: application/json; charset=utf-8"), LAST],
+    "content type in capitals": [post(SEVEN, "Content-Type: APPLICATION/JSON"), LAST],
+    "other charset": [post(SEVEN, "Content-Type: application/json; charset=latin-1"), LAST],
+    "other content type": [post(SEVEN, "Content-Type: text/csv"), post(SEVEN), LAST],
+    "no content type": [post(SEVEN, "Content-Type:"), LAST],
+    "gzip": [post(SEVEN, "Content-Encoding: gzip"), LAST],
+    "identity": [post(SEVEN, "Content-Encoding: identity"), LAST],
+    "chunked": [post(chunked(b'{"num', b'ber": 7}'), CHUNKS), LAST],
+    "chunked, too large": [post(chunked(*[TOO_LARGE[:500]] * 4), CHUNKS), LAST],
+    "too large": [post(TOO_LARGE), post(SEVEN), LAST],
+    "as large as allowed": [post(b'{"number": 7' + b" " * (LIMIT - 13) + b"}"), LAST],
+    "continue": [post(SEVEN, "Expect: 100-continue"), LAST],
+    "get": [get("/predict"), LAST],
+    "put": [post(SEVEN, method="PUT"), LAST],
+    "options": [get("/predict", method="OPTIONS"), LAST],
+    "head": [get("/predict", method="HEAD"), LAST],
+    "unknown method": [get("/predict", method="BREW"), LAST],
+    "query": [post(SEVEN, path="/predict?verbose=1"), LAST],
+    "slash": [post(SEVEN, path="/predict/"), LAST],
+    "encoded path": [post(SEVEN, path="/%70redict"), LAST],
+    "absolute target": [post(SEVEN, path="http://test/predict"), LAST],
+    "many headers": [post(SEVEN, *(f"X-{n}: {n}" for n in range(60))), LAST],
+    "header twice": [post(SEVEN, "Accept: a/b", "Accept: c/d"), LAST],
+    "length twice": [post(SEVEN, "Content-Length: 13", "Content-Length: 13")],
+    "length and chunks": [post(chunked(SEVEN.encode()), CHUNKS, "Content-Length: 5")],
+    "length is not a number": [post(SEVEN, "Content-Length: +13")],
+    "websocket": [post(SEVEN, "Connection: Upgrade", "Upgrade: websocket"), LAST],
+    "websocket without a body": [get("/predict", "Connection: Upgrade", "Upgrade: websocket"), LAST],
+    "HTTP/2 upgrade": [post(SEVEN, "Connection: Upgrade", "Upgrade: h2c"), LAST],
+    "bare line feeds": [post(SEVEN).replace(b"\r\n", b"\n")],
+    "empty lines before": [b"\r\n\r\n" + post(SEVEN), LAST],
+    "pipelined": [post(SEVEN) + post('{"number": 8}') + post('{"number": 9}') + LAST],
+    "pipelined, then alone": [post(SEVEN) + post('{"number": 8}'), post(SEVEN), LAST],
+    "pipelined with other paths": [post(SEVEN) + get("/health/ready") + post(SEVEN) + get("/nothing") + LAST],
+    "pipelined after another": [get("/health/ready") + post(SEVEN) + post(SEVEN) + LAST],
+    "pipelined with errors": [post("{") + post(SEVEN) + post('{"number": 66}') + post(SEVEN, "Accept: a/b") + LAST],
+    "pipelined after the last": [post(SEVEN, "Connection: close") + post('{"number": 8}')],
+    "pipelined in pieces": [post(SEVEN) + post(SEVEN)[:30], post(SEVEN)[30:] + LAST],
+    "garbage": [b"GARBAGE\r\n\r\n"],
+    "garbage behind a request": [post(SEVEN) + b"GARBAGE\r\n\r\n"],
+    "garbage in chunks": [post(b"zz\r\n", CHUNKS)],
+    "TLS": [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
+    "large header": [post(SEVEN, "X-Large: " + "x" * 70_000)],
+    "large header in pieces": [post(SEVEN, "X-Large: " + "x" * 200_000)[:150_000], b"x" * 1000],
+    "large target": [get("/" + "x" * 70_000)],
+    "header within the limit": [post(SEVEN, "X-Large: " + "x" * 50_000), LAST],
+    "body cut off": [post(SEVEN)[:-3]],
+    "head cut off": [post(SEVEN)[:30]],
+}
+CUT_OFF = {"body cut off", "head cut off"}
+
+
+@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+def both(request: pytest.FixtureRequest) -> Iterator[tuple[Served, Served]]:
+    """One server with the lane, one without."""
+    options = {"loop": request.param, "max_body_bytes": LIMIT}
+    with serving(models.parity, **options) as fast, serving(models.parity, fast_lane=False, **options) as slow:
+        yield fast, slow
+
+
+@pytest.mark.parametrize("half_close", [False, True], ids=["", "half-closed"])
+def test_the_lane_answers_what_the_app_answers(both: tuple[Served, Served], half_close: bool):
+    def said(port: int, name: str) -> bytes:
+        return talk(port, *CONVERSATIONS[name], half_close=half_close or name in CUT_OFF)
+
+    with ThreadPoolExecutor(12) as threads:
+        fast = dict(zip(CONVERSATIONS, threads.map(lambda name: said(both[0].port, name), CONVERSATIONS), strict=True))
+        slow = dict(zip(CONVERSATIONS, threads.map(lambda name: said(both[1].port, name), CONVERSATIONS), strict=True))
+    assert fast == slow
+    silent = {name for name, data in fast.items() if not data}
+    assert silent == CUT_OFF
+    failed = {name for name, data in fast.items() if b"HTTP/1.1 5" in data}
+    assert failed == {"model failed", "pipelined with errors"}
+
+
+def test_conversations_say_what_is_expected(both: tuple[Served, Served]):
+    """The equality above would hold of two empty servers too."""
+    port = both[0].port
+
+    def statuses(name: str) -> list[int]:
+        return [reply.status for reply in replies(talk(port, *CONVERSATIONS[name]))]
+
+    assert statuses("again and again") == [200, 200, 200, 200]
+    assert statuses("pipelined") == [200, 200, 200, 200]
+    assert statuses("pipelined with other paths") == [200, 200, 200, 404, 200]
+    assert statuses("pipelined with errors") == [400, 200, 500, 200, 200]
+    assert statuses("pipelined after the last") == [200]
+    assert statuses("too large") == [413, 200, 200]
+    assert statuses("chunked, too large") == [413, 200]
+    assert statuses("chunked") == [200, 200]
+    assert statuses("garbage") == [400]
+    assert statuses("garbage behind a request") == [200]
+    assert statuses("large header") == statuses("large header in pieces") == statuses("large target") == [431]
+    assert statuses("get") == statuses("put") == statuses("unknown method")[:1] + [200]
+    assert statuses("gzip") == statuses("other content type")[:1] + [200] == [415, 200]
+    first, second, _ = replies(talk(port, *CONVERSATIONS["other lengths"][:2], LAST))
+    assert first.body == second.body == b'{"prediction":"Odd"}'
+    assert first.headers["model-version"] == "0123456789ab"
+
+
+def test_which_requests_take_the_lane(both: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch):
+    from twofold._realtime.http import lane
+
+    taken: list[bytes] = []
+    start = lane.LaneRequest.start
+
+    def noted(self: lane.LaneRequest, body: bytes) -> None:
+        taken.append(body)
+        start(self, body)
+
+    monkeypatch.setattr(lane.LaneRequest, "start", noted)
+
+    def count(*pieces: bytes, served: Served = both[0]) -> int:
+        taken.clear()
+        talk(served.port, *pieces)
+        return len(taken)
+
+    assert count(post(SEVEN), post(SEVEN), LAST) == 2
+    assert count(post(SEVEN)[:50], post(SEVEN)[50:], LAST) == 1
+    assert count(post("{"), LAST) == 1
+    assert count(post(SEVEN, version="1.0")) == 1
+    assert count(post(SEVEN) + post(SEVEN) + post(SEVEN) + LAST) == 1
+    assert count(post(SEVEN, "Expect: 100-continue"), LAST) == 0
+    assert count(post(chunked(SEVEN.encode()), CHUNKS), LAST) == 0
+    assert count(post(SEVEN, "Content-Encoding: identity"), LAST) == 0
+    assert count(post(SEVEN, path="/predict?x"), LAST) == 0
+    assert count(post(SEVEN, "Content-Length: 13", "Content-Type:"), LAST) == 0
+    assert count(post(TOO_LARGE), LAST) == 0
+    assert count(post(SEVEN), LAST, served=both[1]) == 0
+
+
+def test_a_remembered_head_is_not_taken_for_another(both: tuple[Served, Served]):
+    with connect(both[0].port) as sock:
+        for body, status in ((SEVEN, 200), (SEVEN, 200), ('{"number":77}', 200), ("not JSON, 13.", 400), (SEVEN, 200)):
+            assert len(body) == 13
+            assert ask(sock, post(body)).status == status
+        sock.sendall(post(SEVEN)[:-13])  # the same head, its body later
+        time.sleep(0.02)
+        assert ask(sock, SEVEN.encode()).json == {"prediction": "Odd"}
+        assert ask(sock, post(SEVEN, "Accept: x")).status == 200
+        sock.sendall(post(SEVEN) + post(SEVEN))
+        assert answer(sock).status == 200
+        assert answer(sock).status == 200
+
+
+def test_a_body_in_many_pieces():
+    number = "1" + "0" * 15
+    with serving(models.parity) as served, connect(served.port) as sock:
+        body = "[" + ",".join([f'{{"number": {number}}}'] * 40_000) + "]"
+        sock.sendall(post(body))
+        reply = answer(sock)
+        assert reply.status == 200
+        assert reply.json == [{"prediction": "Even"}] * 40_000
+
+
+@pytest.mark.parametrize("fast_lane", [True, False], ids=["lane", "app"])
+class TestConnections:
+    def test_a_slow_reader_does_not_fill_the_memory(self, fast_lane: bool):
+        length = 300_000
+        with serving(models.long_answers, fast_lane=fast_lane) as served, connect(served.port) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(0.3)
+            request = post(f'{{"length": {length}}}')
+            sent = 0
+            try:  # ask and ask, and read nothing
+                while sent < 50_000:
+                    sock.sendall(request)
+                    sent += 1
+            except TimeoutError:
+                pass
+            assert sent < 50_000, "the server never stopped reading"
+            sock.settimeout(10)
+            for _ in range(20):
+                assert len(answer(sock).body) == length + len('{"prediction":""}')
+
+    def test_a_client_that_goes_away_takes_its_rows_out_of_the_queue(self, fast_lane: bool):
+        with serving(models.one_at_a_time, fast_lane=fast_lane) as served:
+            models.calls.clear()
+            first = connect(served.port)
+            first.sendall(post('{"milliseconds": 300}'))
+            wait_for(lambda: models.calls)
+            waiting = [connect(served.port) for _ in range(6)]
+            for n, sock in enumerate(waiting):
+                sock.sendall(post(f'[{{"milliseconds": {n + 1}}}, {{"milliseconds": {n + 1}}}]'))
+            wait_for(lambda: served.service.rows_waiting == 12)
+            for n, sock in enumerate(waiting[:5]):
+                if n % 2:  # a reset instead of an end
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.close()
+            wait_for(lambda: served.service.rows_waiting == 2)
+            assert answer(first).json == {"prediction": "done"}
+            assert answer(waiting[5]).json == [{"prediction": "done"}] * 2
+            assert models.calls == [300, 6, 6]
+            first.close()
+            waiting[5].close()
+
+    def test_a_half_closed_client_is_answered_when_its_row_is_with_the_model(self, fast_lane: bool):
+        with serving(models.many_at_once, fast_lane=fast_lane) as served:
+            data = talk(served.port, post('{"milliseconds": 150}'), half_close=True)
+            (reply,) = replies(data)
+            assert reply.json == {"prediction": "done"}
+            assert reply.headers["connection"] == "close"
+
+    def test_a_client_that_goes_away_meanwhile_harms_nobody(self, fast_lane: bool):
+        with serving(models.many_at_once, fast_lane=fast_lane) as served:
+            other = connect(served.port)
+            other.sendall(post('{"milliseconds": 200}'))
+            for _ in range(5):
+                gone = connect(served.port)
+                gone.sendall(post('{"milliseconds": 100}'))
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                gone.close()
+            assert answer(other).status == 200
+            other.close()
+
+    def test_a_drain_answers_what_is_in_flight(self, fast_lane: bool):
+        with serving(models.many_at_once, fast_lane=fast_lane) as served:
+            busy, idle, fresh = (connect(served.port) for _ in range(3))
+            assert ask(idle, post('{"milliseconds": 1}')).status == 200
+            busy.sendall(post('{"milliseconds": 400}') + post('{"milliseconds": 1}'))
+            half = connect(served.port)
+            half.sendall(post('{"milliseconds": 2}')[:-4])
+            time.sleep(0.1)
+            served.stop()
+            time.sleep(0.1)
+            assert served.service.accepting is False
+            half.sendall(post('{"milliseconds": 2}')[-4:])
+            reply = answer(half)
+            assert reply.status == 200
+            assert reply.headers["connection"] == "close"
+            answered = replies(everything(busy))
+            assert [reply.status for reply in answered] == [200, 200]
+            assert answered[-1].headers["connection"] == "close"
+            assert everything(idle) == everything(fresh) == b""
+            served.thread.join(5)
+            assert not served.thread.is_alive()
+            for sock in (busy, idle, fresh, half):
+                sock.close()
+
+    def test_a_drain_has_an_end(self, fast_lane: bool):
+        with serving(models.many_at_once, fast_lane=fast_lane, drain_s=0.3) as served, connect(served.port) as sock:
+            sock.sendall(post('{"milliseconds": 60000}'))
+            time.sleep(0.1)
+            served.stop()
+            assert everything(sock) == b""
+            served.thread.join(5)
+            assert not served.thread.is_alive()
+
+    def test_a_deadline_is_kept(self, fast_lane: bool):
+        for model in (models.many_at_once, models.in_threads):
+            with serving(model, fast_lane=fast_lane, deadline_s=0.2) as served, connect(served.port) as sock:
+                begun = time.monotonic()
+                reply = ask(sock, post('{"milliseconds": 600}'))
+                assert (reply.status, reply.code) == (504, "deadline_exceeded")
+                reply = ask(sock, post('[{"milliseconds": 1}, {"milliseconds": 600}]'))
+                assert (reply.status, reply.code) == (504, "deadline_exceeded")
+                assert time.monotonic() - begun < 5
+                assert ask(sock, post('{"milliseconds": 1}')).json == {"prediction": "done"}
+
+    def test_idle_connections_end_and_busy_ones_do_not(self, fast_lane: bool):
+        with serving(models.many_at_once, fast_lane=fast_lane, keep_alive_s=0.3) as served:
+            with connect(served.port) as sock:
+                assert ask(sock, post('{"milliseconds": 700}')).status == 200
+                time.sleep(0.15)
+                assert ask(sock, post('{"milliseconds": 1}')).status == 200
+                assert everything(sock) == b""
+            with connect(served.port) as sock:
+                assert everything(sock) == b""
+            for cut in (30, -5):
+                with connect(served.port) as sock:
+                    sock.sendall(post('{"milliseconds": 1}')[:cut])
+                    (reply,) = replies(everything(sock))
+                    assert (reply.status, reply.code) == (408, "request_timeout")
+
+    def test_many_wait_at_once_while_health_answers(self, fast_lane: bool):
+        with serving(models.many_at_once, fast_lane=fast_lane) as served, ThreadPoolExecutor(33) as threads:
+            begun = time.monotonic()
+            asked = [threads.submit(ask_once, served.port, post('{"milliseconds": 500}')) for _ in range(32)]
+            time.sleep(0.1)
+            assert ask_once(served.port, get("/health/live")).status == 200
+            assert not asked[0].done()
+            assert {f.result().status for f in asked} == {200}
+            assert time.monotonic() - begun < 10
