@@ -8,14 +8,16 @@ import enum
 import subprocess
 import sys
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from twofold._errors import WrongResult
+from twofold._signature import Signature
 from twofold._signature.hints import read_hints
 from twofold._signature.shape import Shape
 
@@ -143,6 +145,40 @@ def test_a_member_of_another_enum_is_refused():
     with pytest.raises(WrongResult, match=r"Other\.RED.* says `Color`") as caught:
         read_hints(predict).result(Other.RED)
     assert caught.value.code == "wrong_result"
+
+
+@pytest.mark.parametrize("hint", [bytes, date, datetime, list[date]])
+def test_a_text_is_no_time_and_no_bytes(hint):
+    def predict(n: int):
+        return None
+
+    predict.__annotations__["return"] = hint
+    with pytest.raises(WrongResult, match="answered the text '2026-01-02'"):
+        read_hints(predict).result(["2026-01-02"] if hint == list[date] else "2026-01-02")
+
+
+def test_instances_of_the_users_class_are_rows():
+    pydantic = pytest.importorskip("pydantic")
+
+    class Packed(msgspec.Struct, rename="camel"):
+        total_amount: float
+
+    class Aliased(pydantic.BaseModel):
+        n: Color = pydantic.Field(alias="number")
+
+    @dataclass
+    class Derived:
+        n: int
+        twice: int = field(init=False, default=0)
+
+    for row, value in ((Packed(1.5), 1.5), (Aliased(number="red"), "red"), (Derived(3), 3)):
+
+        def predict(row) -> float:
+            return 0.0
+
+        predict.__annotations__["row"] = type(row)
+        binding = read_hints(predict)
+        assert Signature(binding.inputs, binding.outputs).row(row) == (value,)
 
 
 def test_structs_of_structs_answered():

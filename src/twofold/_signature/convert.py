@@ -9,9 +9,9 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-from twofold._errors import WrongResult
+from twofold._errors import WrongResult, shorten
 
-__all__ = ["Convert", "array_maker", "enum_from_user", "sequence_from_user", "sequence_to_user"]
+__all__ = ["Convert", "array_maker", "enum_from_user", "not_text", "sequence_from_user", "sequence_to_user"]
 
 Convert = Callable[[Any], Any]
 
@@ -30,6 +30,16 @@ def enum_from_user(owner: type[enum.Enum]) -> Convert:
         return value
 
     return convert
+
+
+def not_text(value: Any) -> Any:
+    """Bytes and times as they are. Their texts belong into JSON and CSV; as an answer a text is a mistake."""
+    if isinstance(value, str):
+        raise WrongResult(
+            f"the model answered the text {shorten(value)!r} where its annotation says bytes or a time. "
+            "Return what the annotation says, or change the annotation."
+        )
+    return value
 
 
 def array_maker(dtype: Any) -> Convert:

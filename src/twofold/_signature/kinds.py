@@ -17,7 +17,7 @@ from typing import Any
 from twofold._errors import WrongResult
 from twofold._signature.constraints import Metadata, fit_constraints, read_metadata
 from twofold._signature.construct import struct_from_user, struct_to_user
-from twofold._signature.convert import enum_from_user
+from twofold._signature.convert import enum_from_user, not_text
 from twofold._signature.misfit import Misfit
 from twofold._signature.place import Place, hint_name
 from twofold._signature.reading import MemberReading, Reading, StructReading
@@ -143,12 +143,12 @@ def _read_bare(hint: Any, metadata: Metadata, place: Place) -> Reading:
 
 def _read_class(hint: type, metadata: Metadata, place: Place) -> Reading | None:
     if hint in SCALARS:
-        return Reading(SCALARS[hint])
+        return Reading(SCALARS[hint], from_user=not_text if hint in (bytes, date) else None)
     home = hint.__module__.partition(".")[0]
     special = hint.__name__ if home == "pydantic" else ""
     if hint is datetime or special in ("NaiveDatetime", "AwareDatetime"):
         naive = special == "NaiveDatetime" or bool(metadata.naive)
-        return Reading(Datetime(naive))
+        return Reading(Datetime(naive), from_user=not_text)
     if issubclass(hint, enum.Enum):
         return _read_enum(hint, place)
     if home == "numpy":

@@ -29,14 +29,25 @@ def as_list(value: Any) -> list[Any] | None:
 
 
 def as_mapping(value: Any) -> Mapping[str, Any] | None:
-    """Names and values of a mapping, a dataclass, a msgspec Struct, a pydantic model or a named tuple; else None."""
+    """Names and values of a mapping, a dataclass, a msgspec Struct, a pydantic model or a named tuple; else None.
+
+    The names are those of a row: the encoded names of a Struct, the aliases of a pydantic model.
+    """
     if isinstance(value, Mapping):
         return value
     kind = type(value)
-    for names in ("__struct_fields__", "model_fields", "_fields"):
-        found = getattr(kind, names, None)
-        if found is not None and not callable(found):
-            return {name: getattr(value, name) for name in found}
+    attributes = _attributes(kind)
+    return None if attributes is None else {name: getattr(value, read) for name, read in attributes.items()}
+
+
+def _attributes(kind: Any) -> dict[str, str] | None:
+    """The attribute that each name of a row is read from."""
+    if hasattr(kind, "__struct_encode_fields__"):
+        return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+    if isinstance(checked := getattr(kind, "__pydantic_fields__", None), dict):
+        aliases = {name: info.validation_alias or info.alias or name for name, info in checked.items()}
+        return {alias if isinstance(alias, str) else name: name for name, alias in aliases.items()}
     if dataclasses.is_dataclass(kind):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
-    return None
+        return {field.name: field.name for field in dataclasses.fields(kind) if field.init}
+    named = getattr(kind, "_fields", None)
+    return {name: name for name in named} if isinstance(named, tuple) else None
