@@ -276,7 +276,7 @@ def test_a_place_that_becomes_free_on_its_own_takes_what_waits():
 
 def test_no_row_gets_the_answer_of_another():
     async def main() -> None:
-        backend, caller = setup(inline=True, batch_rows=7)
+        _, caller = setup(inline=True, batch_rows=7)
         for n in range(2000):
             caller.ask(str(n), n, n + 1)
             if n % 5 == 0:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from tests.processes import wait_for
 from tests.realtime import models
 from tests.realtime.serving import (
@@ -151,8 +150,8 @@ def test_conversations_say_what_is_expected(both: tuple[Served, Served]):
     assert statuses("garbage") == [400]
     assert statuses("garbage behind a request") == [200]
     assert statuses("large header") == statuses("large header in pieces") == statuses("large target") == [431]
-    assert statuses("get") == statuses("put") == statuses("unknown method")[:1] + [200]
-    assert statuses("gzip") == statuses("other content type")[:1] + [200] == [415, 200]
+    assert statuses("get") == statuses("put") == [405, 200]
+    assert statuses("gzip") == statuses("other charset") == [415, 200]
     first, second, _ = replies(talk(port, *CONVERSATIONS["other lengths"][:2], LAST))
     assert first.body == second.body == b'{"prediction":"Odd"}'
     assert first.headers["model-version"] == "0123456789ab"
@@ -198,9 +197,8 @@ def test_a_remembered_head_is_not_taken_for_another(both: tuple[Served, Served])
         time.sleep(0.02)
         assert ask(sock, SEVEN.encode()).json == {"prediction": "Odd"}
         assert ask(sock, post(SEVEN, "Accept: x")).status == 200
-        sock.sendall(post(SEVEN) + post(SEVEN))
-        assert answer(sock).status == 200
-        assert answer(sock).status == 200
+        sock.sendall(post(SEVEN) + post(SEVEN) + LAST)
+        assert [reply.status for reply in replies(everything(sock))] == [200, 200, 200]
 
 
 def test_a_body_in_many_pieces():
@@ -218,17 +216,17 @@ class TestConnections:
     def test_a_slow_reader_does_not_fill_the_memory(self, fast_lane: bool):
         length = 300_000
         with serving(models.long_answers, fast_lane=fast_lane) as served, connect(served.port) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
             sock.settimeout(0.3)
-            request = post(f'{{"length": {length}}}')
+            request = post(f'{{"length": {length}}}' + " " * 50_000)
             sent = 0
             try:  # ask and ask, and read nothing
-                while sent < 50_000:
+                while sent < 1000:
                     sock.sendall(request)
                     sent += 1
             except TimeoutError:
                 pass
-            assert sent < 50_000, "the server never stopped reading"
+            assert sent < 1000, "the server never stopped reading"
             sock.settimeout(10)
             for _ in range(20):
                 assert len(answer(sock).body) == length + len('{"prediction":""}')

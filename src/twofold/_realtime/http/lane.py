@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar, Protocol
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from twofold._realtime.batcher import Ticket
 from twofold._realtime.http.plain import CONTENT_TYPE, PlainJson
@@ -129,6 +130,7 @@ class LaneProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.receiving: LaneRequest | None = None  # on the lane, its body not complete yet
         self.on_lane: LaneRequest | None = None  # the request on the lane that is in flight
+        self.active: RequestResponseCycle | None = None  # the request of the app that is in flight, or was last
         self.parting: PartingClient | None = None  # a request of the app that waits for the model
         self.client_ended = False
         self.ignoring = False  # the connection is closing: what still comes in is not read
@@ -157,6 +159,10 @@ class LaneProtocol(HttpToolsProtocol):
             self.on_lane.lose()
             self.on_lane = None
         self.receiving = None
+        if self.active is not None and not self.active.response_complete:  # uvicorn tells the last request only
+            self.active.disconnected = True
+            self.active.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
@@ -272,6 +278,10 @@ class LaneProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {CONNECTION: {"protocol": self}}
         self.expect_100_continue = any(n == b"expect" and v.lower() == b"100-continue" for n, v in headers)
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.active = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         request = self.receiving
