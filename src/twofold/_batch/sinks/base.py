@@ -126,8 +126,8 @@ def writing(path: str | Path) -> Iterator[None]:
         if type(error).__module__.partition(".")[0] != "pyarrow":
             raise
         raise OutputError(
-            f"the output {str(path)!r} cannot be written: {error}. Leave such columns out with --keep, or choose another "
-            "format.",
+            f"the output {str(path)!r} cannot be written: {error}. Leave such columns out with --keep, or choose "
+            "another format.",
             path=str(path),
         ) from error
 

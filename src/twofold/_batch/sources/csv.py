@@ -21,7 +21,7 @@ from twofold._errors import InputError
 
 __all__ = ["SOURCE", "CsvSource"]
 
-HEADER_BYTES = 1 << 20
+HEADER_BYTES = 1 << 16
 
 
 class CsvSource:
@@ -76,7 +76,7 @@ def _header(path: Path) -> list[str]:
             path=str(path),
         )
     cells, why = cells_of(line)
-    if not why and (b"\r" in line.rstrip(b"\r\n") or b"\0" in line):
+    if not why and (b"\0" in line or (b'"' not in line and b"\r" in line.rstrip(b"\r\n"))):
         why = "its lines do not end in \\n or \\r\\n, or its text is not UTF-8"
     if why or not cells:
         raise InputError(
@@ -109,6 +109,8 @@ def _parse_fast(
     data: bytes, block: Block, names: Sequence[str], columns: Sequence[str]
 ) -> tuple[dict[str, pa.Array], dict[int, Broken]] | None:
     """By pyarrow's reader; None when it and our own count of the records disagree, or a cell is not UTF-8."""
+    if not data.endswith(b"\n"):
+        data += b"\n"  # at the end of a file pyarrow takes an empty last cell for a quoted one if the one before was
     wanted = list(columns) or [names[0]]
     refused: list[pc.InvalidRow] = []
 

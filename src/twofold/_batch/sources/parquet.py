@@ -40,7 +40,7 @@ class ParquetSource:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
 
 
 SOURCE = ParquetSource()
