@@ -20,6 +20,7 @@ from twofold._signature.types import arrow_schema
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 WALL = NOW.replace(tzinfo=None)
 TODAY = date(2026, 1, 2)
+NAN = float("nan")
 
 
 @dataclass
@@ -206,3 +207,41 @@ def test_an_annotated_container_in_a_method():
 
     binding = read_hints(Model.predict, row=Nested, result=Nested, skip_self=True)
     assert (binding.container, binding.is_async, binding.form) == ("arrow", True, "columns")
+
+
+def _container_hint(name):
+    if name in ("numpy", "instances"):
+        return dict[str, np.ndarray]
+    if name == "table":
+        return pa.Table
+    return pytest.importorskip(name).DataFrame
+
+
+@pytest.mark.parametrize("name", ["numpy", "pandas", "polars", "table", "instances"])
+def test_what_comes_back_unchanged_is_the_same(batch, name):
+    """Every type through every container and back; a null of an optional float is NaN afterwards."""
+
+    def columns(frame):
+        return frame
+
+    columns.__annotations__ = {"frame": _container_hint(name), "return": t.Any}
+    binding = read_hints(columns, row=Row, result=Row)
+    if name == "instances":
+
+        def one(row: Row) -> Row:
+            return row
+
+        rows = read_hints(one)
+        answered = [rows.caller(one)(row) for row in batch.rows()]
+        assert all(isinstance(row, Row) for row in answered)
+    else:
+        answered = binding.present(batch)
+    back = binding.results(answered, batch.n_rows)
+    assert back.schema == batch.schema
+    expected = [
+        tuple(NAN if n == "maybe_real" and v is None else v for n, v in zip(batch.names, row, strict=True))
+        for row in batch.rows()
+    ]
+    if name == "instances":
+        expected = batch.rows()
+    assert repr(back.rows()) == repr(expected)

@@ -253,3 +253,27 @@ def test_structs_with_their_own_classes_in_columns():
     expected = [("red", [{"label": "a", "score": 1.0, "best": None}]), ("red", [])]
     assert read(Answer, {"color": [Color.RED, "red"], "parts": parts}) == expected
     assert read(Answer, [Answer(Color.RED, p) for p in parts]) == expected
+
+
+def test_masked_tensors():
+    mask = [[True, True], [False, False]]
+    for dtype, kind in ((np.int64, int), (np.float32, np.float32)):
+        array = np.ma.MaskedArray(np.array([[1, 2], [3, 4]], dtype), mask)
+        assert read(tuple[kind, kind] | None, array) == [None, [3, 4]]
+        with pytest.raises(WrongResult, match=r"row 0.*got null"):
+            read(tuple[kind, kind], array)
+        half = np.ma.MaskedArray(np.array([[1, 2], [3, 4]], dtype), [[True, False], [False, False]])
+        with pytest.raises(WrongResult, match=r"row 0.*got null"):
+            read(tuple[kind, kind] | None, half)
+
+
+def test_a_dict_stands_for_a_nested_struct_if_its_names_are_right():
+    @dataclass
+    class Answer:
+        inner: Row
+
+    assert read(Answer, {"inner": [{"n": 1}, Row(2)]}) == [{"n": 1}, {"n": 2}]
+    with pytest.raises(WrongResult, match="no such field"):
+        read(Answer, {"inner": [{"n": 1, "m": 1}, Row(2)]})
+    with pytest.raises(WrongResult, match="answered int 3 where its annotation says `Row`"):
+        read(Answer, {"inner": [3, Row(2)]})

@@ -2,15 +2,18 @@
 # hints are put together at run time here
 """Structs as rows and as results: dataclass, TypedDict, msgspec Struct, pydantic model."""
 
+import enum
 import typing as t
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from twofold._errors import BadRow, ModelError, WrongResult
 from twofold._signature.hints import read_hints
+from twofold._signature.shape import Shape
 from twofold._signature.types import MISSING, Constraints, Field, Float, Int, List, String, Struct
 
 pydantic = pytest.importorskip("pydantic")
@@ -290,3 +293,31 @@ def test_names_that_are_no_identifiers():
     binding = read_hints(predict)
     row = (1, 2, "c")
     assert binding.result(binding.caller(predict)(row)) == row
+
+
+def test_a_root_model_has_no_fields():
+    class Roots(pydantic.RootModel[list[int]]):
+        pass
+
+    def predict(row: Roots) -> float:
+        return 0.0
+
+    with pytest.raises(ModelError, match="RootModel `Roots`"):
+        read_hints(predict)
+
+
+def test_arrays_and_enums_in_a_pydantic_model():
+    class Kind(enum.Enum):
+        A = "a"
+
+    class Row(pydantic.BaseModel, arbitrary_types_allowed=True):
+        vector: t.Annotated[npt.NDArray[np.float32], Shape(2)]
+        kind: Kind
+        kinds: list[Kind] = pydantic.Field(default=[Kind.A])
+
+    def predict(row: Row) -> float:
+        assert (row.kind, row.kinds) == (Kind.A, [Kind.A])
+        return float(row.vector.sum())
+
+    assert read_hints(predict).inputs[2].default == ["a"]
+    assert call(predict, ([1.0, 2.0], "a", ["a"])) == 3.0

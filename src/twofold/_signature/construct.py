@@ -115,11 +115,13 @@ def compile_call(function: Callable[..., Any], parameters: list[tuple[str, bool,
 
 
 def struct_from_user(struct: StructReading) -> Convert:
-    """Reads an instance as a canonical dict. Raises WrongResult for anything but an instance."""
+    """Reads an instance as a canonical dict, and leaves a mapping to the signature; WrongResult for anything else."""
     names = [repr(member.field.name) for member in struct.members]
-    return _read_struct(
-        struct, lambda values: "{" + ", ".join(f"{n}: {v}" for n, v in zip(names, values, strict=True)) + "}"
-    )
+
+    def written(values: list[str]) -> str:
+        return "{" + ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True)) + "}"
+
+    return _read_struct(struct, written, mappings=True)
 
 
 def struct_row_from_user(struct: StructReading) -> Convert:
@@ -127,15 +129,16 @@ def struct_row_from_user(struct: StructReading) -> Convert:
     return _read_struct(struct, lambda values: "(" + ", ".join(values) + ",)")
 
 
-def _read_struct(struct: StructReading, written: Callable[[list[str]], str]) -> Convert:
+def _read_struct(struct: StructReading, written: Callable[[list[str]], str], *, mappings: bool = False) -> Convert:
     source = _Source()
     mapping = struct.shape.kind == "typeddict"
     expected = source.name(Mapping if mapping else struct.shape.owner, "Expected")
     refuse = source.name(_refusal(struct), "refuse")
     known = source.name(frozenset(m.attribute for m in struct.members), "known")
-    source.lines.append(
-        f"if not isinstance(value, {expected}){f' or not {known}.issuperset(value)' if mapping else ''}:"
-    )
+    unknown = f" or not {known}.issuperset(value)" if mapping else ""
+    source.lines.append(f"if not isinstance(value, {expected}){unknown}:")
+    if mappings and not mapping:
+        source.lines.append(f"    if isinstance(value, {source.name(Mapping, 'Mapping')}): return value")
     source.lines.append(f"    {refuse}(value)")
     values = []
     for at, member in enumerate(struct.members):

@@ -80,19 +80,25 @@ class ColumnReader:
                 f"the model answered an array of shape {array.shape} for the column {self.field.name!r}, where "
                 f"{(len(array), *shape)} ({type_name(kind)} per row) is expected{hint}.",
             )
-        masked = np.ma.isMaskedArray(array)
-        mask: Any = np.ma.getmaskarray(array) if masked else None
-        if self.field.constraints == UNCONSTRAINED and (mask is None or not mask.any()):
-            exact = _exact(np.asarray(array.data if masked else array), kind)
-            if exact is not None:
-                optional_whole = self.field.nullable and not isinstance(_item(kind), (Float, Datetime, Date))
-                return "numpy", np.ma.MaskedArray(exact, np.zeros(exact.shape, bool)) if optional_whole else exact
-        if shape or array.dtype.kind not in "biuf":
-            return self._read_cells(list(array) if array.dtype.kind == "M" or shape else array.tolist())
+        mask: Any = (
+            np.ma.getmaskarray(array) if np.ma.isMaskedArray(array) and np.ma.getmaskarray(array).any() else None
+        )
+        data = np.asarray(np.ma.getdata(array))
+        exact = _exact(data, kind) if self.field.constraints == UNCONSTRAINED else None
+        whole = not isinstance(_item(kind), (Float, Datetime, Date))
+        if exact is not None and mask is None:
+            return "numpy", np.ma.MaskedArray(
+                exact, np.zeros(exact.shape, bool)
+            ) if self.field.nullable and whole else exact
+        if exact is not None and self.field.nullable and whole and not shape:
+            return "numpy", np.ma.MaskedArray(exact, mask)
+        if shape or data.dtype.kind not in "biuf":
+            missing = np.zeros(len(data), bool) if mask is None else mask.reshape(len(data), -1).all(axis=1)
+            items = data.tolist() if data.dtype.kind != "M" and not shape else list(array)
+            return self._read_cells([None if gone else item for gone, item in zip(missing, items, strict=True)])
         import pyarrow as pa
 
-        data = array.data if masked else array
-        if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        if data.dtype.kind == "f" and data.dtype.itemsize > 8:
             data = data.astype(np.float64)
         return self._read_arrow(pa.array(data, mask=mask))
 

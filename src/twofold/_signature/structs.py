@@ -131,6 +131,8 @@ def _pydantic(owner: Any, place: Place) -> StructClass:
                 f"is the pydantic model `{owner.__name__}`, which is not complete: {error}. "
                 "Define the names its annotations use at the top of the file."
             )
+    if getattr(owner, "__pydantic_root_model__", False):
+        place.refuse(f"is the RootModel `{owner.__name__}`, which has no named fields. Write a BaseModel with fields.")
     config = _pydantic_config(owner)
     by_alias = config.get("validate_by_alias", True) is not False
     members = []
