@@ -10,12 +10,11 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 
 from twofold._reference import artifacts_of
 
-__all__ = ["Sources", "fingerprint", "sources_of"]
+__all__ = ["Sources", "digest_of", "fingerprint", "sources_of"]
 
 DIGITS = 12
 CHUNK_BYTES = 1 << 20
@@ -45,25 +44,27 @@ def _seen_from(root: Path, file: Path) -> str:
         return file.as_posix()
 
 
-def fingerprint(sources: Sources, facts: Mapping[str, object]) -> str:
-    """12 hex digits over the bytes of the files, the versions of the packages and `facts` (settings, say)."""
+def digest_of(sources: Sources) -> str:
+    """Hex digits over the bytes of the files and the versions of the packages, as they are now."""
+    parts = {f"package {name}": version_of(name).encode() for name in sources.packages}
+    parts |= {f"file {label}": _digest_of_file(file) for label, file in sources.files.items()}
+    return _digest({"code": sources.code, **parts})
+
+
+def fingerprint(digest: str, facts: Mapping[str, object]) -> str:
+    """12 hex digits over the digest of a model's sources and what else changes its answers (settings, say)."""
+    return _digest({"digest": digest.encode(), **{name: repr(fact).encode() for name, fact in facts.items()}})[:DIGITS]
+
+
+def _digest(parts: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
-
-    def add(label: str, value: bytes) -> None:
-        digest.update(f"{label}\0{len(value)}\0".encode())
-        digest.update(value)
-
-    for name in sorted(facts):
-        add(f"fact {name}", repr(facts[name]).encode())
-    for name in sorted(sources.packages):
-        add(f"package {name}", version_of(name).encode())
-    add("code", sources.code)
-    for label in sorted(sources.files):
-        add(f"file {label}", _digest_of(sources.files[label]))
-    return digest.hexdigest()[:DIGITS]
+    for label in sorted(parts):
+        digest.update(f"{label}\0{len(parts[label])}\0".encode())
+        digest.update(parts[label])
+    return digest.hexdigest()
 
 
-def _digest_of(file: Path) -> bytes:
+def _digest_of_file(file: Path) -> bytes:
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
@@ -74,22 +75,19 @@ def _digest_of(file: Path) -> bytes:
 @lru_cache(maxsize=256)
 def version_of(package: str) -> str:
     """The installed version of the distribution that holds this import name; "" where there is none."""
+    from importlib import metadata  # takes 30 ms, and a light parent never gets here
+
     for name in (package, _OTHER_NAMES.get(package, package)):
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    found = _distributions().get(package, [])
+    found = metadata.packages_distributions().get(package, [])
     return ", ".join(f"{name} {metadata.version(name)}" for name in sorted(set(found)))
 
 
 # Looked up first: the search through all that is installed takes a tenth of a second.
 _OTHER_NAMES = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn"}
-
-
-@lru_cache(maxsize=1)
-def _distributions() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
 
 
 def sources_of(file: Path, module: str, root: Path) -> Sources:

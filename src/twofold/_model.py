@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +27,7 @@ class Model:
 
     name        of its function, class or file
     ref         what another process needs to load it; None for one typed at a prompt or made inside a function
+    version     12 hex digits of the fingerprint of all that can change its answers
     signature   the fields of one row and of its answer
     form        "rows": called once a row; "columns": called once for many rows
     is_async    it waits: many calls at once, at most `concurrency`
@@ -53,8 +53,8 @@ class Model:
         self.acall_row: Callable[[Row], Awaitable[Row]] | None = loaded.acall_row
         self.call_columns: Callable[[Batch], Batch] | None = loaded.call_columns
         self.acall_columns: Callable[[Batch], Awaitable[Batch]] | None = loaded.acall_columns
+        self.version: str = fingerprint(loaded.digest, facts)
         self._loaded = loaded
-        self._facts = facts
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the user's function, or `predict` of the user's class, as it is; a model file answers one row, its
@@ -63,11 +63,6 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<Model {self.name} version {self.version}>"
-
-    @cached_property
-    def version(self) -> str:
-        """12 hex digits of the fingerprint of all that can change its answers; read from its files when first asked."""
-        return fingerprint(self._loaded.sources, self._facts)
 
 
 def model_ref(

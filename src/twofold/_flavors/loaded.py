@@ -23,13 +23,15 @@ class Loaded:
 
     Of the four ways to call it, the one that `form` and `is_async` name is there. Each takes and gives canonical
     values, and may raise anything. `call` is the user's own function (for a model file: one row by keywords).
-    `drops_gil`: threads of one process compute at the same time, sharing this.
+    `digest` is that of `sources` when it was loaded. `drops_gil`: threads of one process compute at the same time,
+    sharing this.
     """
 
     name: str
     signature: Signature
     form: Literal["rows", "columns"]
     sources: Sources
+    digest: str
     call: Callable[..., Any]
     call_row: Callable[[Row], Row] | None = None
     acall_row: Callable[[Row], Awaitable[Row]] | None = None

@@ -17,7 +17,7 @@ from twofold._blame import one_line
 from twofold._columns import Batch
 from twofold._columns.codecs import Array
 from twofold._errors import MissingExtra, ModelError, UsageError
-from twofold._fingerprint import Sources
+from twofold._fingerprint import Sources, digest_of
 from twofold._flavors.loaded import Loaded
 from twofold._flavors.onnx_fields import Column, InputSpec, OutputSpec, read_input, read_output
 from twofold._reference import ModelRef
@@ -51,11 +51,13 @@ def load(ref: ModelRef) -> Loaded:
     )
 
     graph = _Graph(session, inputs, outputs, fixed_rows, signature)
+    sources = _sources(file)
     return Loaded(
         name=file.stem,
         signature=signature,
         form="columns",
-        sources=_sources(file),
+        sources=sources,
+        digest=digest_of(sources),
         call=graph.call,
         call_columns=graph.call_columns,
         drops_gil=True,

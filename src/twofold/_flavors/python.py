@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from twofold._blame import said
 from twofold._errors import ModelError, RowsDoNotFit, TwofoldError, UsageError
-from twofold._fingerprint import Sources, sources_of
+from twofold._fingerprint import Sources, digest_of, sources_of
 from twofold._flavors.loaded import Loaded, Row
 from twofold._flavors.python_files import find
 from twofold._flavors.settings import read_settings
@@ -64,6 +64,7 @@ def _load(target: Any, settings: Mapping[str, str]) -> Loaded:
         signature=signature,
         form=binding.form,
         sources=sources,
+        digest=digest_of(sources),
         call=function,
         is_async=binding.is_async,
         concurrency=(mark.concurrency or DEFAULT_CONCURRENCY) if binding.is_async else None,

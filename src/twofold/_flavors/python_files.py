@@ -18,7 +18,7 @@ from twofold._reference import MARK, ModelRef, importing, mark_of
 __all__ = ["find"]
 
 _imported: dict[Path, tuple[tuple[int, int], ModuleType]] = {}
-_being_imported: set[Path] = set()
+_being_imported: dict[Path, ModuleType] = {}
 
 
 def find(ref: ModelRef) -> Any:
@@ -110,16 +110,9 @@ def _import_file(file: Path) -> ModuleType:
     if known is None and by_hand is not None and _file_of(by_hand) == file:
         return by_hand
     if file in _being_imported:
-        raise ModelError(
-            f"{file.name} loads itself while it is imported. Put the call below this line, so that it runs only when "
-            f'the file is started by hand: if __name__ == "__main__":'
-        )
+        return _being_imported[file]  # it loads itself: what stands above that call is there
     _first_on_path(str(file.parent))
-    _being_imported.add(file)
-    try:
-        module = _executed(file)
-    finally:
-        _being_imported.discard(file)
+    module = _executed(file)
     _imported[file] = (stamp, module)
     return module
 
@@ -131,7 +124,7 @@ def _executed(file: Path) -> ModuleType:
     assert isinstance(spec, ModuleSpec)
     module = module_from_spec(spec)
     before = sys.modules.get(name)
-    sys.modules[name] = module
+    sys.modules[name] = _being_imported[file] = module
     try:
         # not through the loader's cache of compiled files: it takes a file changed within a second for the old one
         code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
@@ -145,6 +138,8 @@ def _executed(file: Path) -> ModuleType:
         if isinstance(error, TwofoldError) or not isinstance(error, (Exception, SystemExit)):
             raise
         raise _import_failed(file.name, error) from error
+    finally:
+        del _being_imported[file]
     return module
 
 
