@@ -171,7 +171,7 @@ def _always(answer: Answer) -> Any:
 
 async def _http_problem(request: Request, error: HTTPException) -> AnswerResponse:
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         detail = f"{request.url.path} answers {allowed}, not {request.method}."
         return AnswerResponse(problem("method_not_allowed", detail, headers=((b"allow", allowed.encode()),)))
     routes = "POST /predict, GET /, /docs, /openapi.json, /health/live, /health/ready"

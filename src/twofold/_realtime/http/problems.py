@@ -94,6 +94,7 @@ def failure_item(failure: RowFailure) -> dict[str, Any]:
 
 def _error_item(error: FieldError) -> dict[str, Any]:
     item = error.to_json()
+    item["field"] = shorten(error.field)
     item["got"] = shorten(error.got)
     item["message"] = shorten(error.message, MESSAGE_CHARACTERS)
     return item
