@@ -203,3 +203,16 @@ def test_shape_is_a_value():
     assert Shape(2, 3) == Shape(2, 3) != Shape(3, 2)
     assert hash(Shape(2)) == hash(Shape(2))
     assert repr(Shape(2, 3)) == "Shape(2, 3)"
+
+
+def test_aliases_stand_for_their_types():
+    te = pytest.importorskip("typing_extensions")
+    item_type = te.TypeVar("item_type")
+    plain = te.TypeAliasType("plain", t.Annotated[int, msgspec.Meta(ge=0)])
+    vector = te.TypeAliasType("vector", list[item_type], type_params=(item_type,))
+    arrays = te.TypeAliasType("arrays", np.ndarray[t.Any, np.dtype[item_type]], type_params=(item_type,))
+    assert field_of(plain) == Field("item", Int(), constraints=Constraints(ge=0))
+    assert field_of(vector[float]) == item(List(item(Float())))
+    assert field_of(t.Annotated[vector[plain], Shape(2)] | None).nullable
+    assert field_of(t.Annotated[arrays[np.float32], Shape(2)]) == item(Tensor(Float(32), (2,)))
+    assert field_of(arrays[np.float32]) == item(List(item(Float(32))))

@@ -6,6 +6,8 @@ import typing
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal
 
+from twofold._signature.namespaces import unalias
+
 __all__ = ["CONTAINERS", "Container", "container_of"]
 
 Container = Literal["", "numpy", "pandas", "polars", "table", "record_batch"]
@@ -21,11 +23,12 @@ CONTAINERS = "dict[str, np.ndarray], pandas.DataFrame, polars.DataFrame, pyarrow
 
 def container_of(hint: Any) -> Container:
     """The container, or "" for a hint that is none."""
+    hint = unalias(hint)
     while typing.get_origin(hint) is typing.Annotated:
-        hint = hint.__origin__
+        hint = unalias(hint.__origin__)
     origin = typing.get_origin(hint)
     if origin in (dict, Mapping, MutableMapping):
-        key, value = typing.get_args(hint)
+        key, value = map(unalias, typing.get_args(hint))
         array = typing.get_origin(value) or value
         is_array = getattr(array, "__name__", "") in ("ndarray", "MaskedArray") and array.__module__.startswith("numpy")
         return "numpy" if key is str and is_array else ""

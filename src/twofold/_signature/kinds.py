@@ -19,6 +19,7 @@ from twofold._signature.constraints import Metadata, fit_constraints, read_metad
 from twofold._signature.construct import struct_from_user, struct_to_user
 from twofold._signature.convert import enum_from_user, not_text
 from twofold._signature.misfit import Misfit
+from twofold._signature.namespaces import unalias
 from twofold._signature.place import Place, hint_name
 from twofold._signature.reading import MemberReading, Reading, StructReading
 from twofold._signature.sequences import numpy_scalar, read_array, read_list, read_tuple
@@ -100,6 +101,7 @@ def _peel(hint: Any, place: Place) -> _Peeled:
     items: tuple[object, ...] = ()
     nullable = False
     while True:
+        hint = unalias(hint)
         origin = typing.get_origin(hint)
         if origin is typing.Annotated:
             items = (*items, *hint.__metadata__)
@@ -112,10 +114,6 @@ def _peel(hint: Any, place: Place) -> _Peeled:
                 place.refuse(f"may be one of several types, {shown}. Write one type{wider}, or one type `| None`.")
             nullable = nullable or len(options) < len(typing.get_args(hint))
             hint = options[0]
-        elif hasattr(hint, "__supertype__"):
-            hint = hint.__supertype__
-        elif type(hint).__name__ == "TypeAliasType":
-            hint = hint.__value__
         else:
             return _Peeled(hint, nullable, items)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from twofold._signature.place import Place
 
-__all__ = ["hints_of_class", "hints_of_function"]
+__all__ = ["hints_of_class", "hints_of_function", "unalias"]
 
 
 def hints_of_function(function: Callable[..., Any], place: Place) -> dict[str, Any]:
@@ -84,3 +84,23 @@ def _enclosing(qualified: str, module: str) -> dict[str, Any]:
             outer = outer.rpartition(".<locals>.")[0]
         frame = frame.f_back
     return names
+
+
+def unalias(hint: Any) -> Any:
+    """What a type alias or a NewType stands for; the hint itself where it is none.
+
+    `type Vector = list[float]`, and aliases with parameters: `NDArray[np.float32]` is one since NumPy 2.5.
+    """
+    while True:
+        origin = typing.get_origin(hint)
+        if hasattr(hint, "__supertype__"):
+            hint = hint.__supertype__
+        elif type(hint).__name__ == "TypeAliasType":
+            hint = hint.__value__
+        elif type(origin).__name__ == "TypeAliasType":
+            given = dict(zip(origin.__type_params__, typing.get_args(hint), strict=False))
+            value = origin.__value__
+            parameters = getattr(value, "__parameters__", ())
+            hint = value[tuple(given.get(parameter, parameter) for parameter in parameters)] if parameters else value
+        else:
+            return hint
