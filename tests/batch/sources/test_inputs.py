@@ -167,7 +167,7 @@ def test_stored_groups_are_gathered_and_cut(tmp_path, suffix, split_rows):
     scan = scan_inputs(path)
     splits = cut(scan, split_rows)
     assert all(split.n_rows < 1.5 * split_rows + 1 for split in splits)
-    rows = []
+    rows: list[object] = []
     for split in splits:
         split = FileSplit.from_json(json.loads(json.dumps(split.to_json())))
         pieces = list(read_split(split, scan.schema, ["d", "i"], 4))
