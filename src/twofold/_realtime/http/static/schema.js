@@ -44,10 +44,11 @@ export function typeInWords(schema) {
   let words = kind;
   if (choices) words = "one of " + choices.map((value) => JSON.stringify(value)).join(", ");
   else if (kind === "array") {
-    const length = main.minItems === main.maxItems && main.minItems != null ? `${main.minItems} ` : "";
-    words = `list of ${length}(${main.items ? typeInWords(main.items) : "anything"})`;
-  } else if (kind === "string" && main.format) words = main.format;
-  else if (kind === "string" && main.contentEncoding) words = `${main.contentEncoding} text`;
+    const length = main.minItems === main.maxItems && main.minItems != null ? `${main.minItems} × ` : "";
+    const item = main.items ? typeInWords(main.items) : "anything";
+    words = `list of ${length}${item.includes(" ") ? `(${item})` : item}`;
+  } else if (kind === "integer" || kind === "number" || kind === "string") words = main.format ?? kind;
+  if (kind === "string" && main.contentEncoding) words = `${main.contentEncoding} text`;
   return nullable ? `${words} or null` : words;
 }
 
@@ -58,7 +59,8 @@ const LIMITS = {
 
 export function limitsInWords(schema) {
   const { schema: main } = reading(schema);
-  const limits = Object.entries(LIMITS).filter(([key]) => main[key] !== undefined);
+  const shown = (value) => value !== undefined && !(Math.abs(value) > Number.MAX_SAFE_INTEGER); // else: of the type
+  const limits = Object.entries(LIMITS).filter(([key]) => shown(main[key]));
   const words = limits.map(([key, word]) => `${word} ${main[key]}`);
   if (main.minItems !== main.maxItems) {
     if (main.minItems) words.push(`at least ${main.minItems} items`);
