@@ -245,8 +245,11 @@ def _messages(descriptor: int) -> Iterator[Message]:
 _in_worker = False
 
 
-def worker_channel() -> Channel:
-    """In a worker: take over stdin and stdout, and make sure that this process ends with its parent."""
+def worker_channel(*, starts_workers: bool = False) -> Channel:
+    """In a worker: take over stdin and stdout, and make sure that this process ends with its parent.
+
+    `starts_workers`: it is a parent itself, and does not run the model's file as a worker.
+    """
     global _in_worker
     envelope = json.loads(sys.argv[1])
     _end_with_parent(envelope["parent"])
@@ -260,7 +263,7 @@ def worker_channel() -> Channel:
     signal.signal(signal.SIGINT, _stay)
     sys.path[:] = dict.fromkeys([*envelope["path"], *sys.path])  # what the parent can import, in its order
     sys.argv[1:] = []
-    _in_worker = True
+    _in_worker = not starts_workers
     return Channel(envelope["args"], incoming, outgoing)
 
 

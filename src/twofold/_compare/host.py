@@ -16,7 +16,7 @@ from twofold._supervisor import Channel, Message, error_to_message, worker_chann
 
 
 def main() -> None:
-    channel = worker_channel()
+    channel = worker_channel(starts_workers=True)
     ((side, task),) = channel.args.items()
     try:
         channel.send({"done": {"alone": _alone, "serve": _serve, "batch": _batch}[side](channel, task)})
