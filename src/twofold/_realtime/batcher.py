@@ -160,22 +160,31 @@ class Batcher:
         parts: list[tuple[Ticket, int, int]] = []  # a ticket, its first row in this call, how many
         rows: list[tuple[Any, ...]] = []
         last_deadline = now
-        while room and self._queue:
-            ticket = next(iter(self._queue))
-            if ticket.deadline <= now:
+        queue = self._queue
+        while room and queue:
+            ticket = next(iter(queue))
+            deadline = ticket.deadline
+            if deadline <= now:
                 self._expire(ticket)
                 continue
-            first = ticket.started
-            count = min(room, len(ticket.rows) - first)
-            rows.extend(ticket.rows if count == len(ticket.rows) else ticket.rows[first : first + count])
+            if deadline > last_deadline:
+                last_deadline = deadline
+            first, in_all = ticket.started, len(ticket.rows)
+            if in_all - first <= room:
+                count = ticket.started = in_all
+                del queue[ticket]
+                if first:
+                    count -= first
+                    rows += ticket.rows[first:]
+                else:
+                    rows += ticket.rows
+            else:
+                count = room
+                ticket.started = first + room
+                rows += ticket.rows[first : first + room]
             parts.append((ticket, first, count))
-            ticket.started += count
             room -= count
-            self._rows_waiting -= count
-            if ticket.started == len(ticket.rows):
-                del self._queue[ticket]
-            if ticket.deadline > last_deadline:
-                last_deadline = ticket.deadline
+        self._rows_waiting -= len(rows)
         if not rows:
             return
         try:

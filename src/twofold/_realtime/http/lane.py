@@ -80,8 +80,14 @@ class LaneRequest:
         self.response_complete = True
         self.ticket = None
         if not self.disconnected:
-            self.protocol.write_answer(answer, self.keep_alive)
-            self.protocol.on_response_complete()
+            protocol = self.protocol
+            protocol.write_answer(answer, self.keep_alive)
+            if protocol.pipeline or not self.keep_alive:
+                protocol.on_response_complete()
+            else:  # what that would do, for a connection on which nothing else has come in
+                protocol.on_lane = None
+                protocol.active_at = protocol.loop.time()
+                protocol.server_state.total_requests += 1
 
     def drop_if_waiting(self) -> None:
         if self.ticket is not None and self.ticket.waiting:

@@ -38,7 +38,7 @@ function control(id, { kind, nullable, choices }, describedBy, rows) {
 function makeField(name, schema, required, index) {
   const parts = reading(schema);
   const id = `field-${index}`;
-  const made = control(id, parts, `${id}-hint ${id}-wrong`, parts.kind === "string" ? 2 : 4);
+  const made = control(id, parts, `${id}-hint ${id}-wrong`, parts.kind === "object" ? 4 : 2);
   const limits = limitsInWords(schema);
   const hint = [typeInWords(schema), limits, required ? "" : "optional"].filter(Boolean).join(" · ");
   const wrong = element("p", { class: "wrong", id: `${id}-wrong`, hidden: true });

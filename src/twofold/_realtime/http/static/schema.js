@@ -60,7 +60,8 @@ const LIMITS = {
 export function limitsInWords(schema) {
   const { schema: main } = reading(schema);
   const shown = (value) => value !== undefined && !(Math.abs(value) > Number.MAX_SAFE_INTEGER); // else: of the type
-  const limits = Object.entries(LIMITS).filter(([key]) => shown(main[key]));
+  const limits = Object.entries(LIMITS)
+    .filter(([key]) => shown(main[key]) && !(key === "pattern" && main.format));
   const words = limits.map(([key, word]) => `${word} ${main[key]}`);
   if (main.minItems !== main.maxItems) {
     if (main.minItems) words.push(`at least ${main.minItems} items`);
