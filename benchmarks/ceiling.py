@@ -1,11 +1,9 @@
-"""The ceiling: the least a Python server can do for `POST /predict`, written by hand for one model.
+"""The ceiling: the least server that answers the same requests with the same model.
 
-An asyncio.Protocol on uvloop, httptools and msgspec. It collects the rows of one tick of the event loop and runs the
-model in it. No other routes, no limits, no deadlines, no errors, no checks: what twofold's server costs beyond this is
-the price of everything it does for its users.
+An asyncio.Protocol on uvloop with httptools and msgspec; the rows of one event-loop tick make one call. No headers but
+the length, no deadline, no limits, no errors: what `twofold serve` costs beyond this is the price of a real server.
 
-    python benchmarks/ceiling.py parity 8001
-    python benchmarks/ceiling.py fraud.onnx 8001        one input "features" [N, k], one output "probability"
+    python -m benchmarks.ceiling PORT MODEL.onnx|even     prints "ready" when it listens
 """
 
 from __future__ import annotations
@@ -19,77 +17,50 @@ import httptools
 import msgspec
 import uvloop
 
-Rows = list[Any]
+Predict = Callable[[list[Any]], list[bytes]]  # decoded rows -> the bodies of their answers
 
 
-class Number(msgspec.Struct):
-    number: int
-
-
-class Features(msgspec.Struct):
-    features: list[float]
-
-
-class Label(msgspec.Struct):
-    prediction: str
-
-
-class Probability(msgspec.Struct):
-    probability: float
-
-
-def parity(rows: Rows) -> Rows:
-    return [Label("Even" if row.number % 2 == 0 else "Odd") for row in rows]
-
-
-def onnx_model(path: str) -> Callable[[Rows], Rows]:
+def onnx_model(path: str) -> tuple[type, Predict]:
+    """A model with one input `features` float32[rows, k] and one output of shape [rows] or [rows, 1]."""
     import numpy as np
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = 1
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    outputs = [session.get_outputs()[-1].name]
+    name = session.get_inputs()[0].name
+    row = msgspec.defstruct("row", [(name, list[float])])
+    (output,) = (o.name for o in session.get_outputs())
+    encode = msgspec.json.Encoder().encode
 
-    def predict(rows: Rows) -> Rows:
-        features = np.array([row.features for row in rows], dtype=np.float32)
-        return [Probability(p) for p in session.run(outputs, {"features": features})[0].ravel().tolist()]
+    def predict(rows: list[Any]) -> list[bytes]:
+        features = np.array([getattr(r, name) for r in rows], dtype=np.float32)
+        values = session.run(None, {name: features})[0].reshape(len(rows))
+        return [encode({output: float(str(value))}) for value in values]
 
-    return predict
-
-
-class Gatherer:
-    """The rows of this tick, and where their answers go."""
-
-    def __init__(self, predict: Callable[[Rows], Rows], row_type: type) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.predict = predict
-        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(row_type).decode
-        self.encode = msgspec.json.Encoder().encode
-        self.waiting: list[tuple[asyncio.Transport, Any]] = []
-
-    def add(self, transport: asyncio.Transport, body: bytes) -> None:
-        if not self.waiting:
-            self.loop.call_soon(self.run)
-        self.waiting.append((transport, self.decode(body)))
-
-    def run(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        for (transport, _), answer in zip(waiting, self.predict([row for _, row in waiting]), strict=True):
-            text = self.encode(answer)
-            transport.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text)
-            )
+    return row, predict
 
 
-class Connection(asyncio.Protocol):
-    def __init__(self, gatherer: Gatherer) -> None:
-        self.gatherer = gatherer
-        self.parser = httptools.HttpRequestParser(self)
-        self.body = b""
+def even_model() -> tuple[type, Predict]:
+    """The even/odd example."""
+    row = msgspec.defstruct("row", [("number", int)])
+    encode = msgspec.json.Encoder().encode
+
+    def predict(rows: list[Any]) -> list[bytes]:
+        return [encode({"prediction": "Even" if r.number % 2 == 0 else "Odd"}) for r in rows]
+
+    return row, predict
+
+
+class Ceiling(asyncio.Protocol):
+    waiting: list[tuple[Any, asyncio.Transport]] = []  # noqa: RUF012 - shared by all connections on purpose
+    decoder: msgspec.json.Decoder[Any]
+    predict: Predict
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.transport: Any = transport
+        self.parser = httptools.HttpRequestParser(self)
+        self.body = b""
 
     def data_received(self, data: bytes) -> None:
         self.parser.feed_data(data)
@@ -98,16 +69,26 @@ class Connection(asyncio.Protocol):
         self.body += body
 
     def on_message_complete(self) -> None:
-        self.gatherer.add(self.transport, self.body)
-        self.body = b""
+        row, self.body = self.decoder.decode(self.body), b""
+        if not self.waiting:
+            asyncio.get_running_loop().call_soon(self.answer)
+        self.waiting.append((row, self.transport))
+
+    @classmethod
+    def answer(cls) -> None:
+        waiting, cls.waiting = cls.waiting, []
+        bodies = cls.predict([row for row, _ in waiting])
+        for (_, transport), body in zip(waiting, bodies, strict=True):
+            transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
 
-async def main(model: str, port: int) -> None:
-    gatherer = Gatherer(parity, Number) if model == "parity" else Gatherer(onnx_model(model), Features)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(gatherer), "127.0.0.1", port)
-    print(f"http://127.0.0.1:{port}", flush=True)
+async def listen(port: int, model: str) -> None:
+    row, predict = even_model() if model == "even" else onnx_model(model)
+    Ceiling.decoder, Ceiling.predict = msgspec.json.Decoder(row), staticmethod(predict)
+    server = await asyncio.get_running_loop().create_server(Ceiling, "127.0.0.1", port)
+    print("ready", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(listen(int(sys.argv[1]), sys.argv[2]))
