@@ -88,6 +88,37 @@ def classifier(path: Path, labels: Sequence[int] | Sequence[str], declared: Shap
     return save(path, [linear, zipped], [value("x", shape=("N", 2))], outputs)
 
 
+def picky_classifier(path: Path, labels: Sequence[int] | Sequence[str], *, declared: Shape = ("N",)) -> Path:
+    """`country` -> `label`, `scores` and maps of them; the runtime refuses any country but DE, FR and IT."""
+    make: Any = helper.make_node
+    text = isinstance(labels[0], str)
+    keys = {"classlabels_strings" if text else "classlabels_int64s": list(labels)}
+    classes = {"classlabels_strings" if text else "classlabels_ints": list(labels)}
+    nodes = [
+        make("OneHotEncoder", ["country"], ["coded"], domain=ML, cats_strings=["DE", "FR", "IT"], zeros=0),
+        make("Reshape", ["coded", "flat"], ["x"]),
+        make(
+            "LinearClassifier",
+            ["x"],
+            ["label", "scores"],
+            domain=ML,
+            coefficients=[float(at == row) for row in range(len(labels)) for at in range(3)],
+            intercepts=[0.0] * len(labels),
+            **classes,
+        ),
+        make("ZipMap", ["scores"], ["maps"], domain=ML, **keys),
+    ]
+    key = TensorProto.STRING if text else TensorProto.INT64
+    maps = helper.make_map_type_proto(key, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    outputs = [
+        value("label", key, declared),
+        value("scores", shape=("N", len(labels))),
+        helper.make_value_info("maps", helper.make_sequence_type_proto(maps)),
+    ]
+    flat = constant("flat", np.array([-1, 3], np.int64))
+    return save(path, nodes, [value("country", TensorProto.STRING, ("N", 1))], outputs, [flat])
+
+
 def token_sum(path: Path) -> Path:
     """Two lists of a length that is open: `total` of their products, and the `products`."""
     nodes = [

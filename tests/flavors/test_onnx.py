@@ -18,6 +18,8 @@ from tests.flavors import graphs
 
 from twofold._columns import Batch
 from twofold._errors import MissingExtra, ModelError, UsageError
+from twofold._flavors.onnx_fields import Declared, read_output
+from twofold._flavors.onnx_file import zip_map_keys
 from twofold._model import Model, load
 from twofold._runner import Runner
 from twofold._signature import Constraints, Field, Float, List, String, Tensor, type_name
@@ -148,6 +150,33 @@ def test_zip_maps_become_columns(labels: list[Any], declared: Any, tmp_path: Pat
     assert answers(one_class, [{"x": [1, 2]}]) == [(found[0][2],)]
     assert list(fields(load(file, outputs=["probabilities"]))[1]) == list(columns)
     assert "warn" not in "".join(capfd.readouterr()).lower()
+
+
+@pytest.mark.parametrize("labels", [[7, -8, 300], ["a", "ü", "c"]], ids=["numbers", "words"])
+def test_models_that_refuse_rows_of_zeros_are_read_from_what_they_declare(labels: list[Any], tmp_path: Path) -> None:
+    file = graphs.picky_classifier(tmp_path / "p.onnx", labels, declared=(1,))
+    model = load(file)
+    word = "string" if isinstance(labels[0], str) else "int64"
+    maps = {f"maps_{label}": "float32" for label in labels}
+    assert fields(model) == ({"country": "string"}, {"label": word, "scores": "float32[3]", **maps})
+    found = answers(model, [{"country": "FR"}, {"country": "DE"}])
+    assert found[0] == (labels[1], [0.0, 1.0, 0.0], 0.0, 1.0, 0.0)
+    assert found[1] == (labels[0], [1.0, 0.0, 0.0], 1.0, 0.0, 0.0)
+    assert fields(load(file, outputs=["maps", "scores"]))[1] == {**maps, "scores": "float32[3]"}
+
+
+def test_a_shape_that_is_neither_declared_nor_seen() -> None:
+    with pytest.raises(ModelError, match="The shape of the output 'y' is not declared"):
+        read_output(Declared("y", "tensor(float)", ()), None, 2, open_inputs=False)
+    with pytest.raises(ModelError, match="which no column can hold"):
+        read_output(Declared("y", "seq(map(int64,tensor(float)))", ()), None, 2, open_inputs=False)
+
+
+@pytest.mark.parametrize("labels", [[0], [-1, 2**40, -(2**63)], ["a"], ["", "ü" * 200]])
+def test_keys_of_maps_are_read_from_the_file(labels: list[Any], tmp_path: Path) -> None:
+    content = graphs.classifier(tmp_path / "c.onnx", labels).read_bytes()
+    assert zip_map_keys(content) == {"probabilities": labels}
+    assert zip_map_keys(graphs.weighted_sum(tmp_path / "w.onnx", [1.0]).read_bytes()) == {}
 
 
 def test_rows_that_the_file_fixes(tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("onnxruntime")
-skl2onnx = pytest.importorskip("skl2onnx")
-pytest.importorskip("sklearn")
-
 from twofold._columns import Batch
 from twofold._model import Model, load
 from twofold._runner import Runner
 from twofold._signature import type_name
+
+pytest.importorskip("onnxruntime")
+skl2onnx = pytest.importorskip("skl2onnx")
+pytest.importorskip("sklearn")
 
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]  # the converters warn of their own dependencies
 

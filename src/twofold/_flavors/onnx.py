@@ -5,7 +5,6 @@ Threads share one session: with one of their own each they were not faster, in b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,8 @@ from twofold._columns.codecs import Array
 from twofold._errors import MissingExtra, ModelError, UsageError
 from twofold._fingerprint import Sources, digest_of
 from twofold._flavors.loaded import Loaded
-from twofold._flavors.onnx_fields import Column, InputSpec, OutputSpec, read_input, read_output
+from twofold._flavors.onnx_fields import Column, Declared, InputSpec, OutputSpec, read_input, read_output
+from twofold._flavors.onnx_file import external_files, zip_map_keys
 from twofold._reference import ModelRef
 from twofold._signature import Signature
 
@@ -104,29 +104,31 @@ def _read_outputs(
     if not wanted:
         raise UsageError(f"{file.name} has no output {chosen[0]!r}. It has {names}.")
     n_rows = fixed_rows or TRIED_ROWS
-    seen = _tried(file, session, inputs, n_rows, [each.name for each in wanted])
+    seen = _tried(session, inputs, n_rows, [each.name for each in wanted])
+    keys = {} if seen else zip_map_keys(file.read_bytes())
     is_open = any(spec.open for spec in inputs)
     return [
-        read_output(each.name, each.type, each.shape, value, n_rows, open_inputs=is_open)
-        for each, value in zip(wanted, seen, strict=True)
+        read_output(
+            Declared(each.name, each.type, tuple(each.shape), tuple(keys.get(each.name, ()))),
+            seen[at] if seen else None,
+            n_rows,
+            open_inputs=is_open,
+        )
+        for at, each in enumerate(wanted)
     ]
 
 
-def _tried(file: Path, session: Any, inputs: list[InputSpec], n_rows: int, names: list[str]) -> list[Any]:
-    """What rows of zeros give; where a size is open, the first one that the model takes."""
-    for size in TRIED_SIZES:
+def _tried(session: Any, inputs: list[InputSpec], n_rows: int, names: list[str]) -> list[Any] | None:
+    """What rows of zeros give; where a size is open, with the first one that the model takes. None where it takes no
+    such row: an encoder of categories may refuse an empty string, say."""
+    sizes = TRIED_SIZES if any(spec.open for spec in inputs) else TRIED_SIZES[:1]
+    for size in sizes:
         try:
             found: list[Any] = session.run(names, {spec.name: spec.zeros(n_rows, size) for spec in inputs}, _QUIET)
-        except Exception as error:
-            refused = error
-            if not any(spec.open for spec in inputs):
-                break
-        else:
-            return found
-    raise ModelError(
-        f"{file.name} could not be run on rows of zeros, to see what its outputs are: {one_line(refused)}. "
-        "Write a Python class that loads the file and prepares its inputs."
-    ) from refused
+        except Exception:
+            continue
+        return found
+    return None
 
 
 def _columns(outputs: list[OutputSpec], chosen: tuple[str, ...]) -> list[tuple[str, Column]]:
@@ -226,16 +228,10 @@ def _shape_of(value: Any) -> tuple[int, ...]:
     return (len(value), *(inner.pop() if len(inner) == 1 else ()))
 
 
-_LOCATION = re.compile(rb"\x0a\x08location\x12(.)", re.DOTALL)
-
-
 def _sources(file: Path) -> Sources:
     """The file, and those beside it in which large weights are kept."""
     sources = Sources({"model.onnx": file}, {"onnxruntime"})
-    content = file.read_bytes()
-    for found in _LOCATION.finditer(content):
-        name = content[found.end() : found.end() + found[1][0]].decode("utf-8", "replace")
-        beside = file.parent / name
-        if beside.is_file():
-            sources.files[name] = beside
+    for name in external_files(file.read_bytes()):
+        if (file.parent / name).is_file():
+            sources.files[name] = file.parent / name
     return sources

@@ -24,7 +24,7 @@ from twofold._columns.codecs import Array
 from twofold._errors import ModelError, WrongResult
 from twofold._signature import Bool, Constraints, Field, Float, Int, List, String, Tensor, Type
 
-__all__ = ["ELEMENTS", "Column", "InputSpec", "OutputSpec", "element_of", "read_input", "read_output"]
+__all__ = ["ELEMENTS", "Column", "Declared", "InputSpec", "OutputSpec", "element_of", "read_input", "read_output"]
 
 Shape = tuple[int | None, ...]
 
@@ -137,33 +137,57 @@ class OutputSpec:
     columns: tuple[Column, ...]
 
 
-def read_output(
-    name: str, declared: str, shape: Sequence[object], seen: Any, n_rows: int, *, open_inputs: bool
-) -> OutputSpec:
-    """An output, by what a run on `n_rows` rows gave.
+@dataclass(frozen=True)
+class Declared:
+    """An output as the file declares it; `keys` are those of a zip-map, where they were looked up."""
+
+    name: str
+    type: str
+    shape: tuple[object, ...]
+    keys: tuple[Any, ...] = ()
+
+
+def read_output(declared: Declared, seen: Any, n_rows: int, *, open_inputs: bool) -> OutputSpec:
+    """An output, by what a run on `n_rows` rows gave; where there was none (`seen` is None), by what is declared.
 
     `open_inputs`: some input has an open size, so that an open size of this output may differ from row to row; where no
     input has one, the size seen is taken for fixed. Raises ModelError for an output that has not one answer per row.
     """
-    if isinstance(seen, list) and seen and isinstance(seen[0], dict):
-        if len(seen) != n_rows:
+    name = declared.name
+    if declared.type.startswith("seq(map("):
+        if seen is not None and len(seen) != n_rows:
             raise _not_rows(name, len(seen), n_rows)
-        return OutputSpec(name, _map_columns(name, declared, list(seen[0])))
-    element = element_of(declared)
-    if element is None or not isinstance(seen, np.ndarray):
-        raise ModelError(
-            f"The output {name!r} is {declared}, which no column can hold. Choose the others with --outputs NAME,…"
-        )
-    if seen.ndim == 0 or seen.shape[0] != n_rows:
-        raise _not_rows(name, seen.shape[0] if seen.ndim else "no", n_rows)
-    sizes: list[int | None] = list(seen.shape[1:])
-    if open_inputs:
-        told = list(shape[1:]) if len(shape) == seen.ndim else [None] * len(sizes)
-        sizes = [size if isinstance(told[at], int) else None for at, size in enumerate(sizes)]
-    row_shape = tuple(sizes)
+        return OutputSpec(name, _map_columns(declared, list(seen[0]) if seen else list(declared.keys)))
+    element = element_of(declared.type)
+    if element is None:
+        raise _no_column(declared)
+    if seen is None:
+        row_shape = _declared_shape(declared)
+    else:
+        if seen.ndim == 0 or seen.shape[0] != n_rows:
+            raise _not_rows(name, seen.shape[0] if seen.ndim else "no", n_rows)
+        told = declared.shape[1:] if len(declared.shape) == seen.ndim else (None,) * (seen.ndim - 1)
+        sizes = zip(seen.shape[1:], told, strict=True)
+        row_shape = tuple(size if isinstance(said, int) or not open_inputs else None for size, said in sizes)
     kind, constraints = _row_type(element, row_shape)
     field = Field(name, kind, constraints=constraints)
     return OutputSpec(name, (Column(field, _taker(name, field, row_shape)),))
+
+
+def _declared_shape(declared: Declared) -> Shape:
+    if not declared.shape:
+        raise ModelError(
+            f"The shape of the output {declared.name!r} is not declared, and the model could not be run on rows of "
+            "zeros to see it. Choose the others with --outputs NAME,…, or write a Python class that loads the file."
+        )
+    return tuple(size if isinstance(size, int) and size > 0 else None for size in declared.shape[1:])
+
+
+def _no_column(declared: Declared) -> ModelError:
+    return ModelError(
+        f"The output {declared.name!r} is {declared.type}, which no column can hold. "
+        "Choose the others with --outputs NAME,…"
+    )
 
 
 def _not_rows(name: str, got: object, n_rows: int) -> ModelError:
@@ -197,11 +221,12 @@ _KEYED: dict[str, tuple[Float | Int | String, str]] = {
 }
 
 
-def _map_columns(name: str, declared: str, keys: list[Any]) -> tuple[Column, ...]:
+def _map_columns(declared: Declared, keys: list[Any]) -> tuple[Column, ...]:
     """A column per key, `name_key`."""
-    value = declared.rpartition("tensor(")[2].partition(")")[0]
-    if value not in _KEYED:
-        raise ModelError(f"The output {name!r} is {declared}, which no column can hold. Leave it out with --outputs.")
+    name = declared.name
+    value = declared.type.rpartition("tensor(")[2].partition(")")[0]
+    if value not in _KEYED or not keys:
+        raise _no_column(declared)
     kind, dtype = _KEYED[value]
 
     def taker(key: Any) -> Callable[[Any, int], Array]:
