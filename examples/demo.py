@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+import twofold
+
 ROOT = Path(__file__).parent.parent
 TWOFOLD = str(Path(sys.executable).parent / "twofold")
 WORK = ROOT / ".demo"
@@ -34,16 +36,12 @@ def run(*words: str) -> None:
 
 
 def even_or_odd() -> None:
-    sys.path.insert(0, str(ROOT / "examples" / "parity"))
-    import parity as example
-
-    import twofold
-
+    parity = twofold.load(str(ROOT / "examples" / "parity" / "parity.py"))
     say("Even or odd, in real time and in batch")
     number = 7
-    print(f"Input: {number}, Prediction: {example.parity(number)}")
+    print(f"Input: {number}, Prediction: {parity(number)}")
     numbers = [2, 3, 4, 5, 6]
-    print(f"Inputs: {numbers}\nPredictions: {twofold.batch(example.parity, numbers)}")
+    print(f"Inputs: {numbers}\nPredictions: {twofold.batch(parity, numbers)}")
 
 
 def ask(url: str, content: bytes) -> str:

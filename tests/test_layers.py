@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -45,13 +46,16 @@ def modules() -> dict[str, Path]:
     return {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def imports(path: Path) -> list[tuple[int, str]]:
     """Every imported name of a file with its line, those inside functions and type-checking blocks included."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
 
 
 def own_imports(path: Path, known: dict[str, Path]) -> Iterator[tuple[int, str]]:
@@ -90,10 +94,7 @@ def test_no_cycles() -> None:
         for name, path in known.items()
         if name  # the package itself imports lazily from anything but _cli
     }
-    for (
-        name,
-        targets,
-    ) in graph.items():  # a package's __init__ re-exports its files; a file may name the package's siblings
+    for name, targets in graph.items():
         targets.discard("")
         package = name.rpartition(".")[0]
         assert package not in targets, f"{name} imports its own package {package}"
