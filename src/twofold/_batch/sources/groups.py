@@ -27,7 +27,7 @@ def group_splits(path: str, group_rows: Sequence[int], split_rows: int) -> list[
         # What comes before a split inside a group may have to be decoded and thrown away: cut only much too large ones.
         pieces = round(rows / split_rows) if n_rows == rows else 1
         if pieces > 1:
-            bounds = [rows * at // pieces for at in range(pieces + 1)]
+            bounds = [*range(0, pieces * split_rows, split_rows), rows]
             for low, high in pairwise(bounds):
                 splits.append(_split(path, first_row + low, high - low, (index, index + 1), low))
             start, first_row, n_rows = index + 1, first_row + rows, 0

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twofold._batch.sources.base import FileScan, FileSplit, Piece, reading, refuse_repeated
+from twofold._batch.sources.cursors import borrowed, identity
 from twofold._batch.sources.groups import group_splits, pieces_of
 
 __all__ = ["SOURCE", "ParquetSource"]
@@ -34,9 +35,59 @@ class ParquetSource:
 
     def read(self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:
         groups = list(range(*split.where["groups"]))
-        with reading(split.path), _open(Path(split.path)) as file:
-            batches = file.iter_batches(batch_rows, row_groups=groups, columns=list(columns), use_threads=False)
-            yield from pieces_of(split, batches, columns, schema)
+        with reading(split.path):
+            with _open(Path(split.path)) as file:
+                if sum(file.metadata.row_group(group).num_rows for group in groups) == split.n_rows:
+                    batches = file.iter_batches(batch_rows, row_groups=groups, columns=list(columns), use_threads=False)
+                    yield from pieces_of(split, batches, columns, schema)
+                    return
+            yield from self._read_part_of_group(split, schema, columns, batch_rows)
+
+    def _read_part_of_group(
+        self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int
+    ) -> Iterator[Piece]:
+        group, skip = split.where["groups"][0], split.where["skip"]
+        key = (identity(split.path), group, tuple(columns), batch_rows)
+        row = split.first_row
+        with borrowed(key, skip, lambda: _Group(split.path, group, columns, batch_rows)) as cursor:
+            for batch in cursor.take(skip, split.n_rows):
+                arrays = {name: batch.column(name) for name in columns}
+                yield Piece(row, batch.num_rows, "arrow", arrays, schema=schema)
+                row += batch.num_rows
+
+
+class _Group:
+    """A row group read forward. What a split does not need of it is decoded all the same, and thrown away."""
+
+    def __init__(self, path: str, group: int, columns: Sequence[str], batch_rows: int) -> None:
+        self.row = 0
+        self.done = False
+        self._file = _open(Path(path))
+        self._batches = self._file.iter_batches(
+            batch_rows, row_groups=[group], columns=list(columns), use_threads=False
+        )
+        self._rest: pa.RecordBatch | None = None
+        self._n_rows = self._file.metadata.row_group(group).num_rows
+
+    def close(self) -> None:
+        self._file.close()
+
+    def take(self, first_row: int, n_rows: int) -> Iterator[pa.RecordBatch]:
+        """Rows `first_row` to `first_row + n_rows` of the row group."""
+        end = first_row + n_rows
+        while self.row < end:
+            batch = self._rest if self._rest is not None else next(self._batches, None)
+            self._rest = None
+            if batch is None:
+                self.done = True
+                return
+            low, high = max(0, first_row - self.row), min(batch.num_rows, end - self.row)
+            if high < batch.num_rows:
+                self._rest = batch.slice(high)
+            self.row += high
+            self.done = self.row == self._n_rows
+            if low < high:
+                yield batch.slice(low, high - low)
 
 
 def _open(path: Path) -> pq.ParquetFile:

@@ -140,7 +140,7 @@ def blocks(
             if len(data) > MAX_RECORD_BYTES:
                 raise InputError(
                     f"the input {path!r} has a record of more than {MAX_RECORD_BYTES >> 20} MiB, beginning with "
-                    f"{data[:60]!r}. Is a quote opened there that is never closed?",
+                    f"{data[:60]!r}. Is a quote opened there that is never closed, or is it not text?",
                     path=path,
                 )
             tail = data

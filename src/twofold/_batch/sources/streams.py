@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ import pyarrow.compute as pc
 
 from twofold._batch.formats import format_of
 from twofold._batch.sources.base import FileSplit, reading
+from twofold._batch.sources.cursors import borrowed, identity
 from twofold._batch.sources.records import Ends, Reader, blocks
 
 __all__ = ["Block", "Lexer", "Marks", "mark", "matching_lines", "open_text", "read_blocks", "split_marks"]
 
 BOM = b"\xef\xbb\xbf"
-MAX_OPEN_STREAMS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +191,7 @@ class _Stream:
 
     def __init__(self, path: str, lexer: Lexer) -> None:
         self.row = 0
+        self.done = False
         self._stack = ExitStack()
         reader, _ = self._stack.enter_context(open_text(path))
         self._blocks = lexer.blocks(reader, path)
@@ -199,7 +199,6 @@ class _Stream:
         self._path = path
 
     def close(self) -> None:
-        self._blocks.close()  # type: ignore[attr-defined]
         self._stack.close()
 
     def take(self, first_row: int, n_rows: int) -> Iterator[Block]:
@@ -210,6 +209,7 @@ class _Stream:
                 block = self._rest if self._rest is not None else next(self._blocks, None)
             self._rest = None
             if block is None:
+                self.done = True
                 return
             low, high = max(0, first_row - self.row), min(block.n_rows, end - self.row)
             if high < block.n_rows:
@@ -219,32 +219,9 @@ class _Stream:
                 yield block.slice(low, high)
 
 
-_open_streams: dict[tuple[str, int, int], _Stream] = {}
-_open_streams_lock = threading.Lock()
-
-
 def _read_rows(split: FileSplit, lexer: Lexer) -> Iterator[Block]:
-    """Rows of a compressed file. The stream stays open for the split that follows, so that a process which takes
-    splits in order decompresses the file once."""
-    stat = Path(split.path).stat()
-    file = (split.path, stat.st_size, stat.st_mtime_ns)
-    with _open_streams_lock:
-        stream = _open_streams.pop(file, None)
-    if stream is not None and stream.row > split.first_row:
-        stream.close()
-        stream = None
-    if stream is None:
-        stream = _Stream(split.path, lexer)
-    try:
+    """Rows of a compressed file: a process that takes its splits in order decompresses it once."""
+    with reading(split.path):
+        key = (identity(split.path), lexer)
+    with borrowed(key, split.first_row, lambda: _Stream(split.path, lexer)) as stream:
         yield from stream.take(split.first_row, split.n_rows)
-    except BaseException:
-        stream.close()
-        raise
-    with _open_streams_lock:
-        dropped = [_open_streams.pop(file, None)]
-        _open_streams[file] = stream
-        if len(_open_streams) > MAX_OPEN_STREAMS:
-            dropped.append(_open_streams.pop(next(iter(_open_streams))))
-    for other in dropped:
-        if other is not None:
-            other.close()
