@@ -15,8 +15,9 @@ import asyncio
 import hmac
 import os
 import socket
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -37,7 +38,7 @@ from twofold._runner import Result, Runner
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Address", "ProcessBackend", "answer_calls"]
+__all__ = ["Address", "ProcessBackend", "answer_calls", "warm_up_answers", "warm_up_calls"]
 
 # {"path": …} of a Unix socket, or {"host": …, "port": …}; with "token", which a model process must show.
 Address = dict[str, Any]
@@ -117,9 +118,7 @@ class _ModelProcess(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=0)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none of asyncio's classes
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         pieces = call_frame(batch)
@@ -173,6 +172,33 @@ class _ModelProcess(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self._give_up(LOST)
+
+
+class _NoPandas:
+    """An import finder that finds no pandas."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
+        if name == "pandas":
+            raise ImportError(name)
+
+
+def warm_up_calls(inputs: pa.Schema) -> None:
+    """In the server process, which has no model in it: make the first call as fast as the next.
+
+    pyarrow imports pandas, where it is installed, at its first conversion: a second for nothing here. Told once that
+    there is none, it does not try again before somebody asks it for a DataFrame.
+    """
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        call_frame(Batch.from_rows(inputs, []))
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def warm_up_answers(outputs: pa.Schema) -> None:
+    """In a model process: make the first answer as fast as the next."""
+    answer_frame(Result(Batch.from_rows(outputs, []), {}))
 
 
 def answer_calls(runner: Runner, address: Address, joined: Callable[[], None]) -> None:

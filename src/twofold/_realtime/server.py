@@ -192,6 +192,12 @@ class Server:
         elif "beat" in message:
             place.beat_s = time.monotonic()
             place.counted = message["beat"]
+        elif "joined" in message:
+            place.beat_s = None  # the front watches its calls
+        elif "kill" in message:
+            self._kill_hung(message["kill"])
+        elif self._stopping:
+            pass
         elif "ready" in message:
             self._ready(place, message["ready"])
         elif "failed" in message:
@@ -277,13 +283,12 @@ class Server:
             if self._stopping:
                 self._end_models()
             return
-        if self._facts is None:
+        if not self._announced:
             self._deaths += 1
             if self._deaths >= DEATHS_BEFORE_READY:
                 raise ModelError(
-                    f"The model {self._model['ref']} could not be loaded: the process that loads it ended "
-                    f"{self._deaths} times before it was ready (the last one {worker.how_it_ended()}). Load it alone "
-                    f"to see why: twofold describe {self._model['ref']}"
+                    f"The model {self._model['ref']} cannot be served: its processes ended {self._deaths} times before "
+                    f"one was ready (the last: {why}). Load it alone to see why: twofold describe {self._model['ref']}"
                 )
         elif place.role == "server" and place.state == "serving" and self._options.layout == "auto":
             self._isolate(place, why)

@@ -49,8 +49,9 @@ def _model(channel: Channel, options: ServeOptions) -> None:
             _run(_serve(channel, options, runner, message["serve"]), options)
             return
         if "join" in message:
-            from twofold._realtime.model_process import answer_calls
+            from twofold._realtime.model_process import answer_calls, warm_up_answers
 
+            warm_up_answers(runner.signature.output_schema)
             while inherited:  # a model process must not keep the port open
                 os.close(inherited.pop())
             answer_calls(runner, message["join"], joined=lambda: channel.send({"joined": True}))
@@ -102,12 +103,13 @@ async def _serve(channel: Channel, options: ServeOptions, runner: Any, passed: M
 
 async def _front(channel: Channel, options: ServeOptions) -> None:
     """Be the server process beside model processes; serve as soon as one of them has joined."""
-    from twofold._realtime.model_process import ProcessBackend
+    from twofold._realtime.model_process import ProcessBackend, warm_up_calls
     from twofold._realtime.service import Service
     from twofold._signature import Signature
 
     facts = channel.receive()["front"]
     signature = Signature.from_json(facts["signature"])
+    warm_up_calls(signature.input_schema)
     there = asyncio.Event()
 
     def on_count(processes: int) -> None:
