@@ -6,8 +6,8 @@ import asyncio
 import socket
 
 import pytest
-from tests.compare.servers import Served, answer, serving
 
+from tests.compare.servers import Served, answer, serving
 from twofold._compare.load import Answer, LoadPlan, run_load
 from twofold._errors import RunStopped
 

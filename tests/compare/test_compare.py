@@ -1,0 +1,112 @@
+"""Both modes through real processes: what is printed, what is counted, and whether answers differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.cli.commands import twofold
+from tests.compare.models import DRIFTS, SAME
+from twofold._compare.usage import MEASURED
+
+QUICK = ("--seconds", "0.3", "--connections", "8", "--workers", "1")
+
+
+def compare(folder: Path, model: str, rows: pa.Table, *more: object) -> tuple[int, Any]:
+    (folder / "model.py").write_text(model)
+    pq.write_table(rows, folder / "rows.parquet")
+    done = twofold("compare", "model.py", "rows.parquet", "--json", *QUICK, *more, cwd=folder)
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_same_answers(tmp_path: Path) -> None:
+    numbers = pa.table({"id": list(range(600)), "number": pa.array([n if n != 5 else None for n in range(600)])})
+    code, found = compare(tmp_path, SAME, numbers, "--limit", 500)
+    assert code == 0
+    assert found["rows"] == 499
+    assert found["rows_unfit"] == 1
+    parity = found["parity"]
+    assert (parity["rows"], parity["answered"]) == (499, 498)  # number 13 is refused by both
+    assert (parity["differ_bytes"], parity["differ_beyond_tolerance"], parity["examples"]) == (0, 0, [])
+    live, stored = found["real_time"], found["batch"]
+    assert live["latency"]["samples"] >= 499
+    assert 0 < live["latency"]["p50_ms"] <= live["latency"]["p99_ms"]
+    assert live["rows_failed"] == 1
+    assert live["rows_per_call"] >= 1
+    assert live["rows_per_second"] > 0
+    assert (stored["rows_in"], stored["rows_out"], stored["rows_quarantined"]) == (500, 498, 2)
+    assert stored["seconds"] > 0
+    assert stored["rows_per_call"] > 1
+    assert found["alone"]["one_row_ms"] > 0
+    if MEASURED:
+        assert 10 < live["peak_mb"] < 2000
+        assert 10 < stored["peak_mb"] < 2000
+        assert live["cpu_s_per_million_rows"] > 0
+        assert stored["cpu_s_per_million_rows"] > 0
+
+
+def test_answers_that_differ_by_mode(tmp_path: Path) -> None:
+    floats = pa.table({"x": [n / 7 for n in range(500)]})
+    code, found = compare(tmp_path, DRIFTS, floats)
+    parity = found["parity"]
+    assert code == 4
+    assert parity["rows"] == parity["answered"] == 500
+    assert parity["differ_bytes"] > 450
+    assert parity["largest_difference_field"] == "prediction"
+    assert parity["largest_difference_row"] == 499
+    assert parity["largest_difference"] == pytest.approx(499 / 7 * 1e-3, rel=0.01)
+    assert parity["differ_beyond_tolerance"] == 499  # row 0 is zero, whatever it is multiplied with
+    assert parity["examples"][0]["row"] == 1
+    assert parity["examples"][0]["real_time"] == {"prediction": 1 / 7}
+    assert parity["examples"][0]["batch"] == {"prediction": pytest.approx(1 / 7 * 1.001)}
+
+
+def test_the_table(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(SAME)
+    (tmp_path / "rows.csv").write_text("n\n" + "\n".join(map(str, range(20, 40))) + "\n")
+    done = twofold("compare", "model.py", "rows.csv", "--map", "number=n", *QUICK, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("parity, version ")
+    assert lines[0].endswith(", over 20 rows of rows.csv")
+    first_words = [line.split("|")[0].strip() for line in lines[2:] if "|" in line]
+    assert [words for words in first_words if words] == [
+        "Factor",
+        "Latency",
+        "Data size",
+        "Throughput",
+        "Resource use",
+        "Complexity",
+        "Output frequency",
+        "Use case",
+    ]
+    assert lines[-1] == "Parity: 0 of 20 rows differ beyond tolerance, 0 in bytes."
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [("n\n1\n", "no column 'number'"), ("number\nx\n", "no row that fits"), (None, "is not there")],
+    ids=["column", "fit", "file"],
+)
+def test_an_input_that_cannot_be_compared(rows: str | None, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(SAME)
+    if rows is not None:
+        (tmp_path / "rows.csv").write_text(rows)
+    done = twofold("compare", "model.py", "rows.csv", *QUICK, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("import twofold\nraise ValueError('oh no')\n")
+    done = twofold("compare", "model.py", "rows.csv", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "oh no" in done.stderr
+    assert "Traceback" not in done.stderr
