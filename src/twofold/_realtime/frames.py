@@ -70,7 +70,7 @@ def call_frame(batch: Batch) -> list[Buffer]:
 
 def read_call(columns: memoryview, schema: pa.Schema) -> Batch:
     """The batch of a call. Shares the frame's memory."""
-    return Batch.from_arrow(pa.ipc.read_record_batch(pa.py_buffer(columns), schema))
+    return _batch(columns, schema)
 
 
 def answer_frame(result: Result) -> list[Buffer]:
@@ -86,11 +86,16 @@ def answer_frame(result: Result) -> list[Buffer]:
 
 def read_answer(columns: memoryview, rest: memoryview, schema: pa.Schema) -> tuple[Batch, dict[int, RowFailure]]:
     """The rows that were answered, in order, and the failures of the others by their place in the call."""
-    outputs = Batch.from_arrow(pa.ipc.read_record_batch(pa.py_buffer(columns), schema))
+    outputs = _batch(columns, schema)
     if not rest:
         return outputs, {}
     failed = _failures_decoder.decode(rest)
     return outputs, {f.row: RowFailure(f.code, f.message, f.kind, f.field, f.traceback) for f in failed}
+
+
+def _batch(columns: memoryview, schema: pa.Schema) -> Batch:
+    read = pa.ipc.read_record_batch(pa.py_buffer(columns), schema)
+    return Batch(schema, read.num_rows, arrow=read)  # with our schema: what is known of it is kept by identity
 
 
 def hello_frame(token: str, pid: int) -> bytes:

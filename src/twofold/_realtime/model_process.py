@@ -121,11 +121,11 @@ class _ModelProcess(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none of asyncio's classes
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
-        pieces = call_frame(batch)
+        frame = _in_one(call_frame(batch))
         self._backend.busy(self)
         self._batch, self._done = batch, done
         self._timer = self._loop.call_at(deadline, self._hung)
-        self._transport.writelines(pieces)
+        self._transport.writelines(frame)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -215,16 +215,14 @@ def answer_calls(runner: Runner, address: Address, joined: Callable[[], None]) -
             joined()
             while data := connection.recv(RECEIVED_AT_ONCE):
                 for columns, _ in frames.feed(data):
-                    _send(connection, answer_frame(runner.run(read_call(columns, schema))))
+                    for piece in _in_one(answer_frame(runner.run(read_call(columns, schema)))):
+                        connection.sendall(piece)
         except ConnectionError:
             pass
 
 
-def _send(connection: socket.socket, pieces: list[Buffer]) -> None:
-    if sum(map(len, pieces)) <= JOINED_BYTES:
-        pieces = [b"".join(pieces)]
-    for piece in pieces:
-        connection.sendall(piece)
+def _in_one(pieces: list[Buffer]) -> list[Buffer]:
+    return [b"".join(pieces)] if sum(map(len, pieces)) <= JOINED_BYTES else pieces
 
 
 def _connect(address: Address) -> socket.socket:
