@@ -27,7 +27,7 @@ format: .venv/.ready  ## put the code into the house style
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
 
 bench: .venv/.ready  ## measure both modes against hand-written loops
-	@$(BIN)/python benchmarks/realtime.py && $(BIN)/python benchmarks/batch.py
+	@$(BIN)/python -m benchmarks.realtime && $(BIN)/python -m benchmarks.batch
 
 lock: .venv/.ready  ## pin the newest versions of everything the project uses
 	@scripts/lock

@@ -1,6 +1,6 @@
 """Batch against loops written by hand, as whole processes: from the start until the output is there.
 
-    python benchmarks/batch.py [--rounds 5] [--rows 2000000]
+    python -m benchmarks.batch [--rounds 5] [--rows 2000000]
 
 The loops do the same: read Parquet in bounded memory, compute, write all columns and the answer, in order, on as many
 cores. (They recover from nothing, check nothing, and leave half a file when killed.) Goals: at most 1.05x their time; a
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from common import EVEN, FEATURES, HERE, TWOFOLD, Cost, make_trees, run, show, workplace
+
+from benchmarks.common import EVEN, FEATURES, HERE, TWOFOLD, Cost, make_trees, run, show, workplace
 
 LOOP = [sys.executable, str(HERE / "loops.py")]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,10 +55,11 @@ def interleaved(rounds: int, **sides: Callable[[], float]) -> dict[str, list[flo
 def show(title: str, unit: str, ours: list[float], theirs: list[float], goal: str = "") -> None:
     """Medians, their ratio, and the ratios of the single rounds."""
     ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    ratio = statistics.median(ours) / statistics.median(theirs)
+    one, other = statistics.median(ours), statistics.median(theirs)
+    ratio = one / other
+    spread = f"rounds {ratios[0]:.2f}-{ratios[-1]:.2f}" + (f", goal {goal}" if goal else "")
     print(
-        f"{title:<44} twofold {statistics.median(ours):9.2f} {unit:<6} by hand {statistics.median(theirs):9.2f} {unit:<6}"
-        f" ratio {ratio:.2f}  (rounds {ratios[0]:.2f}-{ratios[-1]:.2f}){'  goal ' + goal if goal else ''}",
+        f"{title:<44} twofold {one:10.2f} {unit:<3} by hand {other:10.2f} {unit:<3} ratio {ratio:.2f} ({spread})",
         flush=True,
     )
 
@@ -94,7 +96,7 @@ def make_trees(path: Path, trees: int = 100, depth: int = 6) -> Path:
                 targets["nodeids"].append(node)
                 targets["ids"].append(0)
                 targets["weights"].append(float(np.float32(random.normal() / trees)))
-    attributes = {f"nodes_{key}": value for key, value in nodes.items()}
+    attributes: dict[str, Any] = {f"nodes_{key}": value for key, value in nodes.items()}
     attributes |= {f"target_{key}": value for key, value in targets.items()}
     ensemble = helper.make_node(
         "TreeEnsembleRegressor",

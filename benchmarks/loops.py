@@ -1,6 +1,6 @@
 """Batch loops as somebody would write them by hand: a pool over the row groups, the answers written in order.
 
-    python benchmarks/loops.py even|MODEL.onnx INPUT.parquet OUTPUT.parquet WORKERS
+python -m benchmarks.loops even|MODEL.onnx INPUT.parquet OUTPUT.parquet WORKERS
 """
 
 from __future__ import annotations

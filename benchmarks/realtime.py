@@ -1,6 +1,6 @@
 """Real time against the ceiling: server CPU per request, throughput and latency, one server process each.
 
-    python benchmarks/realtime.py [--rounds 5] [--seconds 3]
+    python -m benchmarks.realtime [--rounds 5] [--seconds 3]
 
 Both servers answer the same bodies with the same model; the load comes from `twofold._compare.load`, in a process of
 its own. Goal: at most 1.4x the CPU of the hand-written server.
@@ -21,8 +21,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-from common import EVEN, FEATURES, HERE, TWOFOLD, make_trees, show, workplace
 
+from benchmarks.common import EVEN, FEATURES, HERE, TWOFOLD, make_trees, show, workplace
 from twofold._compare.load import LoadPlan, run_load
 from twofold._compare.usage import tree_cpu_s
 

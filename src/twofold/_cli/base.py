@@ -94,7 +94,7 @@ class _Number(click.IntRange):
     name = "whole number"
 
 
-def at_least(low: int, high: int | None = None) -> click.ParamType:
+def at_least(low: int, high: int | None = None) -> click.IntRange:
     """The type of an option that is a whole number."""
     return _Number(low, high)
 

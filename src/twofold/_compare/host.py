@@ -1,4 +1,4 @@
-"""A process that hosts one side of a comparison, so that all of its cost can be seen: `python -m twofold._compare.host`.
+"""A process that hosts one side of a comparison, so that its cost can be seen: `python -m twofold._compare.host`.
 
     {"alone": …}   loads the model, times one row; says what it is and what it holds
     {"serve": …}   is the parent of a server; answers {"count": true} and ends on {"stop": true}

@@ -82,9 +82,12 @@ class PeakMemory:
     def _watch(self) -> None:
         while MEASURED and not self._stop.is_set():
             began = time.perf_counter()
-            self.mb = max(self.mb or 0.0, tree_memory_mb(self._root))
+            self._look()
             # reading a large process takes milliseconds: spend at most a twentieth of the time on it
             self._stop.wait(max(self._interval_s, 20 * (time.perf_counter() - began)))
+
+    def _look(self) -> None:
+        self.mb = max(self.mb or 0.0, tree_memory_mb(self._root))
 
     def __enter__(self) -> PeakMemory:
         self._thread.start()
@@ -93,3 +96,5 @@ class PeakMemory:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        if MEASURED:
+            self._look()
