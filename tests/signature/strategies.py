@@ -96,7 +96,9 @@ def _values(kind):
         case List(item):
             return st.lists(values(item), max_size=4)
         case Struct(members):
-            return st.fixed_dictionaries({member.name: values(member) for member in members})
+            return st.tuples(*map(values, members)).map(
+                lambda row: dict(zip((m.name for m in members), row, strict=True))
+            )
 
 
 def rows(given: tuple[Field, ...]):

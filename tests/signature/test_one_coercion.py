@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.signature import strategies
+from tests.signature.lines import records_of_lines
 
-from twofold._columns.codecs import python_values
 from twofold._errors import NotJson, RowsDoNotFit
 from twofold._signature import Field, Signature
 from twofold._signature.column import cells
@@ -70,16 +69,8 @@ def test_lines_equal_requests(field, texts):
     lines = [body_of("x", text) for text in texts]
     table = value_reader(field, COLUMNS)
     expected = [outcome(lambda text=text: table(decode_exactly(text))) for text in texts]
-    coerced = Signature((field,), ()).read_json([plainly(line) for line in lines], lines=lines)
-    assert column_outcomes(coerced, len(lines)) == expected
-
-
-def plainly(line):
-    """As a source decodes lines: floats as floats, where msgspec can."""
-    try:
-        return msgspec.json.decode(line)
-    except msgspec.ValidationError:
-        return decode_exactly(line)
+    found = column_outcomes(Signature((field,), ()).read_json(records_of_lines(lines)), len(lines))
+    assert [same(f, e) for f, e in zip(found, expected, strict=True)] == [True] * len(lines), (found, expected)
 
 
 @settings(max_examples=400, deadline=None)
@@ -224,7 +215,7 @@ def check_arrow(field, column, nulls_as_nan=False):
 
 
 def same(found, expected):
-    """Equal values, or refusals at the same place (in a column, a value inside may be shown in Arrow's words)."""
+    """Equal values, or refusals at the same place (a column may show what came in other words)."""
     if found[0] == "refused" or expected[0] == "refused":
         return found[:3] == expected[:3]
     return found == expected
@@ -254,7 +245,3 @@ def test_not_json(body):
     signature = Signature((Field("x", strategies.Float()),), ())
     with pytest.raises(NotJson, match="the body is not JSON"):
         signature.decode(body)
-
-
-def test_python_values_are_canonical():
-    assert python_values(pa.array([1])) == [1]

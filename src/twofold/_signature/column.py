@@ -72,7 +72,8 @@ def cells(array: pa.Array, positions: Sequence[int] | None = None) -> list[Any]:
     if not _holds_time(chosen.type):
         return python_values(chosen)
     try:
-        return chosen.to_pylist()
+        plain: list[Any] = chosen.to_pylist()
+        return plain
     except (ValueError, OverflowError, TypeError, ArithmeticError):
         return [_cell(scalar) for scalar in chosen]
 

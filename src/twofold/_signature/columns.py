@@ -77,9 +77,7 @@ class Columns:
     def _type(self, field: Field) -> pa.DataType:
         return self.schema.field(field.name).type
 
-    def read_json(
-        self, records: Sequence[object], lines: Sequence[bytes | str] | None, *, refuse_unknown: bool
-    ) -> Read:
+    def read_json(self, records: Sequence[object], *, refuse_unknown: bool) -> Read:
         objects: list[dict[str, Any]] = [record if type(record) is dict else {} for record in records]
         row_errors: dict[int, list[Misfit]] = {}
         if not all(type(record) is dict for record in records):
@@ -89,7 +87,7 @@ class Columns:
                     row_errors[at] = [named.no_object(record)]
         if refuse_unknown:
             self._find_unknown(objects, row_errors)
-        found = [column.read(objects, lines) for column in self._json]
+        found = [column.read(objects) for column in self._json]
         return self._together(found, len(records), row_errors)
 
     def _find_unknown(self, objects: Sequence[dict[str, Any]], row_errors: dict[int, list[Misfit]]) -> None:

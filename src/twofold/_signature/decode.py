@@ -26,6 +26,7 @@ __all__ = ["RequestDecoder", "RowReader", "decode_exactly", "missing"]
 NAMED_ROWS = 10  # how many rows that do not fit one answer names
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 _exact = msgspec.json.Decoder(float_hook=JsonNumber)
+_refuses_all: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Literal[""])
 
 Post = Callable[[Any], Any]
 
@@ -104,10 +105,17 @@ class RequestDecoder:
     """Request bodies of one signature."""
 
     def __init__(self, fields: tuple[Field, ...], nulls_as_nan: bool) -> None:
+        self._finish: Callable[[Any], tuple[Any, ...]]
+        self._one: msgspec.json.Decoder[Any]
+        self._many: msgspec.json.Decoder[list[Any]]
         self._table = RowReader(fields, Rules(nulls_as_nan=nulls_as_nan))
+        if not _plain_names(fields):  # which msgspec cannot have in a struct
+            self._one = self._many = _refuses_all
+            self._finish = tuple
+            return
         row_type, self._finish = _compile_row(fields, nulls_as_nan)
-        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row_type)
-        self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]
+        self._one = msgspec.json.Decoder(row_type)
+        self._many = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]
 
     def decode_row(self, body: bytes) -> tuple[Any, ...]:
         """One object -> one row. Raises NotJson or RowsDoNotFit."""
@@ -144,6 +152,18 @@ class RequestDecoder:
         if errors:
             raise RowsDoNotFit(errors)
         return rows
+
+
+def _plain_names(fields: tuple[Field, ...]) -> bool:
+    """Whether no field, at any depth, has a quote, a backslash or a control character in its name."""
+    for field in fields:
+        if any(char < " " or char in "\"\\" for char in field.name):
+            return False
+        kind = field.type
+        inner = kind.fields if isinstance(kind, Struct) else (kind.item,) if isinstance(kind, List) else ()
+        if not _plain_names(inner):
+            return False
+    return True
 
 
 def _compile_row(fields: tuple[Field, ...], nulls_as_nan: bool) -> tuple[type, Callable[[Any], tuple[Any, ...]]]:
@@ -268,6 +288,9 @@ def _int_hint(field: Field, low: int, high: int) -> tuple[Any, Post | None]:
 
 
 def _tensor_hint(item: Field, shape: tuple[int, ...], field: Field, nulls_as_nan: bool) -> tuple[Any, Post | None]:
+    if nulls_as_nan and isinstance(item.type, Float):
+        bare = Field(field.name, field.type, constraints=field.constraints)
+        return Any, value_reader(bare, Rules(nulls_as_nan=True))
     hint, _ = _hint(item, nulls_as_nan)
     for length in reversed(shape):
         hint = Annotated[list[hint], msgspec.Meta(min_length=length, max_length=length)]  # type: ignore[valid-type]

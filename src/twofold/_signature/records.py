@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twofold._columns.codecs import codec_of
 from twofold._signature.arrow import arrow_reader
 from twofold._signature.column import plain_array, read_cells
-from twofold._signature.decode import decode_exactly, missing
+from twofold._signature.decode import missing
 from twofold._signature.misfit import Misfit
 from twofold._signature.types import MISSING, Bool, Choice, Field, Float, Int, String, arrow_type
 from twofold._signature.values import Reader, Rules, default_of, value_reader
@@ -22,23 +22,14 @@ __all__ = ["JsonColumn"]
 
 
 class JsonColumn:
-    """Reads one field of many JSON objects.
-
-    `lines`, where given, are the texts of the objects, decoded before with plain floats: an integer field that meets
-    a float is read again from its text, so that 9007199254740993.0 is exact and 1e400 has its own words.
-    """
+    """Reads one field of many JSON objects."""
 
     def __init__(self, field: Field, rules: Rules) -> None:
         self.field = field
         self._read: Reader = value_reader(field, rules)
-        self._read_plain: Reader = value_reader(
-            field, Rules(rules.nulls_as_nan, rules.ignore_unknown, floats_are_exact=False)
-        )
         self._column: ColumnReader = arrow_reader(field, rules)
 
-    def read(
-        self, objects: Sequence[dict[str, Any]], lines: Sequence[bytes | str] | None
-    ) -> tuple[pa.Array, dict[int, Misfit]]:
+    def read(self, objects: Sequence[dict[str, Any]]) -> tuple[pa.Array, dict[int, Misfit]]:
         """The typed column, and what does not fit by index (those entries are not to be used)."""
         name = self.field.name
         values = [given.get(name, MISSING) for given in objects]
@@ -46,13 +37,7 @@ class JsonColumn:
         if whole is not None:
             return self._column(whole)
         there = [at for at, value in enumerate(values) if value is not MISSING]
-        read = self._read if lines is None else self._read_plain
-        fits, errors = read_cells([values[at] for at in there], there, read)
-        if lines is not None and errors:
-            again = sorted(errors)
-            exact = [_exact_value(lines[at], name, values[at]) for at in again]
-            more, errors = read_cells(exact, again, self._read)
-            fits |= more
+        fits, errors = read_cells([values[at] for at in there], there, self._read)
         if len(there) < len(values):
             absent = [at for at, value in enumerate(values) if value is MISSING]
             if self.field.required:
@@ -83,8 +68,3 @@ class JsonColumn:
         except (OverflowError, UnicodeEncodeError, pa.ArrowInvalid):
             pass  # cell by cell, to name the one at fault
         return None
-
-
-def _exact_value(line: bytes | str, name: str, plain: Any) -> Any:
-    found = decode_exactly(line)
-    return found[name] if isinstance(found, dict) and name in found else plain

@@ -131,15 +131,9 @@ class Signature:
         """CSV cells, as string columns (null: empty and unquoted) -> typed rows."""
         return Coerced(*self._columns.read_text(columns, n_rows))
 
-    def read_json(
-        self,
-        records: Sequence[object],
-        *,
-        ignore_unknown: bool = True,
-        lines: Sequence[bytes | str] | None = None,
-    ) -> Coerced:
-        """JSON values -> typed rows. `lines`: the texts they come from, read again where a float lost digits."""
-        return Coerced(*self._columns.read_json(records, lines, refuse_unknown=not ignore_unknown))
+    def read_json(self, records: Sequence[object], *, ignore_unknown: bool = True) -> Coerced:
+        """JSON values -> typed rows. A number that a float64 may not hold comes as `JsonNumber`, with its text."""
+        return Coerced(*self._columns.read_json(records, refuse_unknown=not ignore_unknown))
 
     # ---- answers
 

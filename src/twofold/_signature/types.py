@@ -213,7 +213,9 @@ def arrow_type(kind: Type) -> pa.DataType:
         case List(item):
             return pa.list_(pa.field("item", arrow_type(item.type), nullable=item.nullable))
         case Struct(fields):
-            return pa.struct([pa.field(f.name, arrow_type(f.type), nullable=f.nullable) for f in fields])
+            # Always nullable: below a null struct there is nothing, and Parquet trips over members that deny it.
+            # The coercion is what refuses a null in a member that is not optional.
+            return pa.struct([pa.field(f.name, arrow_type(f.type)) for f in fields])
 
 
 def arrow_schema(fields: tuple[Field, ...]) -> pa.Schema:

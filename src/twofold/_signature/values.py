@@ -56,13 +56,11 @@ Reader = Callable[[Any], Any]
 class Rules:
     """What differs between uses of the one coercion.
 
-    A null of a float may count as NaN; unknown names in structs may be passed over (batch) or refused (requests);
-    floats that were decoded from JSON text may have lost digits, and are then no integers until read exactly.
+    A null of a float may count as NaN; unknown names in structs may be passed over (batch) or refused (requests).
     """
 
     nulls_as_nan: bool = False
     ignore_unknown: bool = False
-    floats_are_exact: bool = True
 
 
 STRICT = Rules()
@@ -134,7 +132,7 @@ def _type_reader(field: Field, expected: str, rules: Rules) -> Reader:
         case Bool():
             return _bool_reader(expected)
         case Int():
-            return _int_reader(*int_range(kind, field.constraints), expected, rules)
+            return _int_reader(*int_range(kind, field.constraints), expected)
         case Float(bits):
             return _float_reader(bits, expected)
         case String():
@@ -148,7 +146,7 @@ def _type_reader(field: Field, expected: str, rules: Rules) -> Reader:
         case Date():
             return _date_reader(expected)
         case Choice(values):
-            return _choice_reader(values, expected, rules)
+            return _choice_reader(values, expected)
         case Tensor():
             return _tensor_reader(kind, item_field(kind, field.constraints), expected, rules)
         case List(item):
@@ -168,12 +166,8 @@ def _bool_reader(expected: str) -> Reader:
     return read
 
 
-def _int_reader(low: int, high: int, expected: str, rules: Rules) -> Reader:
-    refuse_floats = not rules.floats_are_exact
-
+def _int_reader(low: int, high: int, expected: str) -> Reader:
     def read(value: Any) -> int:
-        if refuse_floats and isinstance(value, float):
-            raise Misfit(expected, value)
         whole = value if type(value) is int else as_int(value)
         if whole is None or not low <= whole <= high:
             raise Misfit(expected, value)
@@ -249,22 +243,18 @@ def _date_reader(expected: str) -> Reader:
     return read
 
 
-def _choice_reader(values: tuple[str, ...] | tuple[int, ...], expected: str, rules: Rules) -> Reader:
+def _choice_reader(values: tuple[str, ...] | tuple[int, ...], expected: str) -> Reader:
     known: dict[Any, Any] = {value: value for value in values}
     numeric = isinstance(values[0], int)
 
     def read(value: Any) -> Any:
         if isinstance(value, Enum):
             value = value.value
-        if numeric and (rules.floats_are_exact or not isinstance(value, float)):
-            whole = as_int(value)
-            if whole in known:
-                return whole
-        elif isinstance(value, str) and not numeric:
-            found = known.get(value)
-            if found is not None:
-                return found
-        raise Misfit(expected, value)
+        raw = as_int(value) if numeric else value if isinstance(value, str) else None
+        found = known.get(raw)
+        if found is None:
+            raise Misfit(expected, value)
+        return found
 
     return read
 

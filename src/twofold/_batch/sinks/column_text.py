@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from twofold._errors import OutputError
 
-__all__ = ["decoded", "float_text", "is_nested", "is_text", "plain_text"]
+__all__ = ["decoded", "float_text", "is_bytes", "is_nested", "is_text", "plain_text"]
 
 UNITS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from twofold._batch.formats import Format
 from twofold._batch.sinks.base import Joiner, Part
-from twofold._batch.sinks.column_text import decoded, is_nested, is_text, plain_text
+from twofold._batch.sinks.column_text import decoded, is_bytes, is_nested, is_text, plain_text
 from twofold._batch.sinks.json_text import json_text, text_bytes
 from twofold._batch.sinks.text_files import Write, in_pieces, joined_text, open_text_output, refuse_untextual
 
@@ -72,7 +72,7 @@ def cell_texts(column: pa.Array) -> pa.Array:
             text = pc.if_else(column.is_valid(), text, pa.scalar(None, pa.string()))
         return _quoted(text)
     text = plain_text(column)
-    return _quoted(text) if is_text(column.type) else text
+    return _quoted(text) if is_text(column.type) or is_bytes(column.type) else text  # no bytes are `""`, not a null
 
 
 def _quoted(text: pa.Array) -> pa.Array:
