@@ -64,9 +64,6 @@ class Ticket:
 
     def deliver(self, first: int, answers: Sequence[Any]) -> None:
         """Answers of rows `first`…; the last ones end the ticket."""
-        if len(answers) == len(self.rows):
-            self.batcher.finish(self, answers)
-            return
         if self.results is None:
             self.results = [None] * len(self.rows)
         self.results[first : first + len(answers)] = answers
@@ -128,7 +125,10 @@ class Batcher:
 
     def finish(self, ticket: Ticket, results: Sequence[Any]) -> None:
         """End a ticket with its answers. A caller that fails to take them must not harm its neighbours."""
-        self.close(ticket)
+        if ticket.timer is None and ticket.started == len(ticket.rows):
+            ticket.open = False
+        else:
+            self.close(ticket)
         try:
             ticket.done(results)
         except Exception as error:
@@ -211,7 +211,11 @@ class Batcher:
                         items = _in_order(form(result.outputs), result.failures)
                     except Exception as error:
                         items = [self._reported(error)] * (result.outputs.n_rows + len(result.failures))
-                ticket.deliver(first, items[position : position + count])
+                answers = items[position : position + count]
+                if count == len(ticket.rows):
+                    self.finish(ticket, answers)
+                else:
+                    ticket.deliver(first, answers)
             position += count
         self._wake()
 

@@ -81,9 +81,12 @@ class _Waiting:
 
     def __init__(self, plain: PlainJson, body: bytes) -> None:
         self.answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        self.ticket: Ticket | None = plain.begin(body, self._respond)
+        self.ticket: Ticket | None = plain.begin(body, self)
 
-    def _respond(self, answer: Answer) -> None:
+    def succeed(self, body: bytes) -> None:
+        self.respond(Answer(200, CONTENT_TYPE, (), body))
+
+    def respond(self, answer: Answer) -> None:
         if not self.answer.done():
             self.answer.set_result(answer)
 

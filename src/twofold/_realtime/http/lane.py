@@ -74,20 +74,32 @@ class LaneRequest:
 
     def start(self, body: bytes) -> None:
         self.more_body = False
-        self.ticket = self.protocol.plain.begin(body, self.respond)
+        self.ticket = self.protocol.plain.begin(body, self)
+
+    def succeed(self, body: bytes) -> None:
+        if self.keep_alive and not self.disconnected:
+            protocol = self.protocol
+            head = protocol.answer_head.text(protocol.server_state.default_headers)
+            protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+            self._end()
+        else:
+            self.respond(Answer(200, CONTENT_TYPE, (), body))
 
     def respond(self, answer: Answer) -> None:
+        if not self.disconnected:
+            self.protocol.write_answer(answer, self.keep_alive)
+        self._end()
+
+    def _end(self) -> None:
         self.response_complete = True
         self.ticket = None
-        if not self.disconnected:
-            protocol = self.protocol
-            protocol.write_answer(answer, self.keep_alive)
-            if protocol.pipeline or not self.keep_alive:
-                protocol.on_response_complete()
-            else:  # what that would do, for a connection on which nothing else has come in
-                protocol.on_lane = None
-                protocol.active_at = protocol.loop.time()
-                protocol.server_state.total_requests += 1
+        protocol = self.protocol
+        if protocol.pipeline or not self.keep_alive:
+            protocol.on_response_complete()
+        else:  # what that would do, for a connection on which nothing else has come in
+            protocol.on_lane = None
+            protocol.active_at = protocol.loop.time()
+            protocol.server_state.total_requests += 1
 
     def drop_if_waiting(self) -> None:
         if self.ticket is not None and self.ticket.waiting:
@@ -336,10 +348,6 @@ class LaneProtocol(HttpToolsProtocol):
 
         With `linger` the client may still be sending: closing at once would make its kernel throw the answer away.
         """
-        if answer.status == 200 and not answer.headers and keep_alive:
-            head = self.answer_head.text(self.server_state.default_headers)
-            self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(answer.body), answer.body))
-            return
         content = [STATUS_LINE[answer.status]]
         for name, value in (*self.server_state.default_headers, *response_headers(answer)):
             content += (name, b": ", value, b"\r\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from twofold._errors import NotJson, RowFailure, RowsDoNotFit
 from twofold._realtime.batcher import Ticket
@@ -16,11 +16,20 @@ __all__ = ["CONTENT_TYPE", "PlainJson"]
 
 CONTENT_TYPE = b"application/json"
 ERRORS_SHOWN = 10
-EMPTY_LIST = Answer(200, CONTENT_TYPE, (), b"[]")
 
 LOG = logging.getLogger("twofold")
 
-Respond = Callable[[Answer], None]
+
+class Client(Protocol):
+    """Who asked. One of the two is called, once."""
+
+    def succeed(self, body: bytes) -> None:
+        """Send a plain 200 with this JSON."""
+        ...
+
+    def respond(self, answer: Answer) -> None:
+        """Send any answer."""
+        ...
 
 
 class PlainJson:
@@ -33,56 +42,60 @@ class PlainJson:
         self._texts = service.signature.encode_rows
         self._submit = service.submit
 
-    def begin(self, body: bytes, respond: Respond) -> Ticket | None:
-        """Answer a request body. None: `respond` has been called; else it will be, unless the ticket is cancelled."""
+    def begin(self, body: bytes, client: Client) -> Ticket | None:
+        """Answer a request body. None: the client has its answer; else it will, unless the ticket is cancelled."""
         try:
             if body[:1] == b"{":
                 rows, many = [self._decode_row(body)], False
             else:
                 rows, many = self._decode(body)
         except NotJson as error:
-            respond(problem("not_json", error.message))
+            client.respond(problem("not_json", error.message))
             return None
         except RowsDoNotFit as error:
-            respond(problem("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN]))
+            client.respond(problem("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN]))
             return None
         except RecursionError:
-            respond(problem("not_json", "The body is nested too deeply."))
+            client.respond(problem("not_json", "The body is nested too deeply."))
             return None
         except Exception:
             LOG.exception("a request body could not be read")
-            respond(problem("internal_error", "The body could not be read; the server's log says why."))
+            client.respond(problem("internal_error", "The body could not be read; the server's log says why."))
             return None
         if not many:
-            return self._submit(rows, partial(_answer_one, respond), answers=self._texts)
+            return self._submit(rows, partial(_answer_one, client), answers=self._texts)
         if not rows:
-            respond(EMPTY_LIST)
+            client.succeed(b"[]")
             return None
-        return self._submit(rows, partial(_answer_many, respond), answers=self._texts)
+        return self._submit(rows, partial(_answer_many, client), answers=self._texts)
 
 
-def _answer_one(respond: Respond, results: Sequence[Any]) -> None:
+def _answer_one(client: Client, results: Sequence[Any]) -> None:
     result = results[0]
     if type(result) is bytes:
-        respond(Answer(200, CONTENT_TYPE, (), result))
+        client.succeed(result)
     else:
-        respond(problem_of_failure(result, 1))
+        client.respond(problem_of_failure(result, 1))
 
 
-def _answer_many(respond: Respond, results: Sequence[Any]) -> None:
+def _answer_many(client: Client, results: Sequence[Any]) -> None:
     """Rows on which the model fails leave the others their answers (200). A deadline is the request's as a whole
     (504), and so is a lost process that had all of the rows (503)."""
     failures = [result for result in results if type(result) is not bytes]
     codes = {failure.code for failure in failures}
     if "deadline_exceeded" in codes:
         late = next(failure for failure in failures if failure.code == "deadline_exceeded")
-        respond(problem_of_failure(late, len(results)))
+        client.respond(problem_of_failure(late, len(results)))
     elif codes == {"worker_lost"} and len(failures) == len(results):
-        respond(problem_of_failure(failures[0], len(results)))
+        client.respond(problem_of_failure(failures[0], len(results)))
     else:
         texts = [_text(result) for result in results] if failures else results
-        headers = ((b"twofold-failed-rows", str(len(failures)).encode()),) if failures else ()
-        respond(Answer(200, CONTENT_TYPE, headers, b"[" + b",".join(texts) + b"]"))
+        text = b"[" + b",".join(texts) + b"]"
+        if failures:
+            headers = ((b"twofold-failed-rows", str(len(failures)).encode()),)
+            client.respond(Answer(200, CONTENT_TYPE, headers, text))
+        else:
+            client.succeed(text)
 
 
 def _text(result: bytes | RowFailure) -> bytes:
