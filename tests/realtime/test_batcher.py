@@ -248,7 +248,7 @@ def test_what_breaks_around_a_call_fails_its_rows(where: str):
             raise ZeroDivisionError("ours")
 
         if where == "start_call":
-            backend.start_call = explode  # type: ignore[method-assign]
+            backend.start_call = explode  # type: ignore[method-assign,assignment]
         answers = explode if where == "answers" else Batch.rows
         caller.batcher.submit([(1,), (2,)], answers, results.extend, deadline_s=30)
         await tick()
