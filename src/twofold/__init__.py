@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from twofold._version import __version__
 
 if TYPE_CHECKING:
-    from twofold._batch import BatchReport, batch
-    from twofold._compare import compare
+    from twofold._batch.api import batch
+    from twofold._batch.report import BatchReport
+    from twofold._compare.api import compare
     from twofold._errors import BadRow, TwofoldError
     from twofold._model import Model, load
     from twofold._realtime.api import serve
@@ -33,13 +34,13 @@ __all__ = [
 # Where each public name lives; imported when it is first asked for, so that `import twofold` stays light.
 _HOMES = {
     "BadRow": "twofold._errors",
-    "BatchReport": "twofold._batch",
+    "BatchReport": "twofold._batch.report",
     "Model": "twofold._model",
     "Shape": "twofold._signature",
     "TwofoldError": "twofold._errors",
     "artifact": "twofold._reference",
-    "batch": "twofold._batch",
-    "compare": "twofold._compare",
+    "batch": "twofold._batch.api",
+    "compare": "twofold._compare.api",
     "load": "twofold._model",
     "model": "twofold._reference",
     "serve": "twofold._realtime.api",

@@ -60,9 +60,7 @@ def test_each_command_teaches(name: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_is_an_environment_variable_that_help_shows(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_option_is_an_environment_variable_that_help_shows(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     run([name, "--help"])
     text = capsys.readouterr().out
     for option in commands()[name].params:
@@ -101,9 +99,7 @@ def test_an_environment_variable_sets_an_option(
         ("serve a.py --max-body big", "--max-body takes a size such as 1000000, 500kB or 32MiB, and got 'big'."),
     ],
 )
-def test_usage_errors_are_one_line_and_exit_2(
-    words: str, expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_usage_errors_are_one_line_and_exit_2(words: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(words.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -154,9 +150,7 @@ def test_what_nobody_expected_points_to_traceback(
 
     monkeypatch.setattr(group, "invoke", broken)
     assert run(["describe", "x.py"]) == 1
-    assert capsys.readouterr().err == (
-        "twofold: unexpected KeyError: 'oh'. Run again with --traceback to see where.\n"
-    )
+    assert capsys.readouterr().err == ("twofold: unexpected KeyError: 'oh'. Run again with --traceback to see where.\n")
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,13 +82,11 @@ def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: s
     """Answer every row of INPUT with MODEL and write OUTPUT: the same rows in the same order, with all their columns
     and the answers beside them."""
     from twofold._batch import run_batch
-    from twofold._batch.progress import showing
     from twofold._options import BatchOptions
 
     columns, rename = pairs("--map", rest.pop("columns"), "FIELD=COLUMN"), pairs("--rename", rest.pop("rename"))
     options = BatchOptions(map=columns, rename=rename, keep=None if keep is None else names(keep), **rest)
-    with showing(output) as on_progress:
-        report = run_batch(model.ref(), source, output, options, on_progress=on_progress)
+    report = run_batch(model.ref(), source, output, options)
     click.echo(summary(report), err=True)
     if as_json:
         shown = report.to_json()
@@ -110,15 +108,12 @@ SHOWN = (
 
 def summary(report: BatchReport) -> str:
     """What a run did, for people: one line, and the rows in quarantine."""
+    from twofold._batch.report import error_lines
+
     resumed = f", {report.splits_resumed} of {report.splits} splits were done before" if report.splits_resumed else ""
     speed = f"{report.seconds:.3g} s ({report.rows_per_second:,.0f} rows/s{resumed})"
     lines = [f"{report.output}: {report.rows_out:,} rows in {speed}"]
     if report.rows_quarantined:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.items())
-        lines.append(f"{report.rows_quarantined:,} rows are in quarantine ({reasons}): {report.quarantine}")
-        lines += [f"  {_where(error)}" for error in report.first_errors]
+        lines.append(f"{report.rows_quarantined:,} rows are in quarantine: {report.quarantine}")
+        lines += error_lines(report.reasons, report.first_errors)
     return "\n".join(lines)
-
-
-def _where(error: dict[str, Any]) -> str:
-    return json.dumps(error)

@@ -39,7 +39,11 @@ TELLING_SHARE = 0.5
 OnStage = Callable[[str], None]
 
 
-def measure(model: Message, path: str, options: CompareOptions, on_stage: OnStage) -> Comparison:
+def _nobody(_: str) -> None:
+    pass
+
+
+def measure(model: Message, path: str, options: CompareOptions, on_stage: OnStage = _nobody) -> Comparison:
     """Compare the two modes of a model (a ModelRef as JSON) over the first rows of an input.
 
     `on_stage` is told what is going on. Raises ModelError, InputError, and RunStopped when a process is lost.

@@ -1,0 +1,107 @@
+"""`twofold.batch`: what comes in decides what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+
+from twofold._batch.report import BatchReport
+from twofold._errors import ModelError, UsageError
+from twofold._options import BatchOptions
+from twofold._reference import ModelRef, refuse_at_import
+
+if TYPE_CHECKING:
+    from twofold._model import Model
+
+__all__ = ["BatchSettings", "batch"]
+
+Rows = TypeVar("Rows")
+
+
+class BatchSettings(TypedDict, total=False):
+    """The fields of BatchOptions."""
+
+    workers: int | None
+    batch_rows: int | None
+    split_rows: int | None
+    map: Mapping[str, str]
+    keep: tuple[str, ...] | list[str] | None
+    rename: Mapping[str, str]
+    limit_rows: int | None
+    max_bad_rows: str | int | None
+    overwrite: bool
+    call_timeout_s: float
+
+
+@overload
+def batch(
+    model: str | Path | Model | ModelRef | Callable[..., Any],
+    data: str | Path,
+    output: str | Path,
+    **settings: Unpack[BatchSettings],
+) -> BatchReport: ...
+
+
+@overload
+def batch(
+    model: str | Path | Model | ModelRef | Callable[..., Any], data: Rows, **settings: Unpack[BatchSettings]
+) -> Rows: ...
+
+
+def batch(
+    model: str | Path | Model | ModelRef | Callable[..., Any],
+    data: Any,
+    output: str | Path | None = None,
+    **settings: Unpack[BatchSettings],
+) -> Any:
+    """Answer every row of `data`, in order.
+
+    A list of rows gives the list of their answers, computed in this process; an Arrow table, a pandas or polars
+    DataFrame gives one of its kind, with the answers beside the columns it came with. A path (a file, folder or glob),
+    with `output`, is computed by worker processes and gives a BatchReport; a run that was stopped goes on where it was.
+
+    `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
+    options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
+    (answer -> column), `limit_rows`, `max_bad_rows`, `overwrite`, `call_timeout_s`.
+
+    Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
+    that cannot end.
+    """
+    if settings.get("keep") is not None:
+        settings = {**settings, "keep": tuple(settings["keep"] or ())}
+    options = replace(BatchOptions(), **settings)  # type: ignore[arg-type]
+    is_path = isinstance(data, (str, Path))
+    if is_path and output is None:
+        raise UsageError(
+            f"twofold.batch got the path {str(data)!r} and no output. Say where the result goes: "
+            "twofold.batch(model, input, output); or give it rows."
+        )
+    if not is_path and output is not None:
+        raise UsageError("twofold.batch writes an output for a path only; rows in memory are answered in memory.")
+    if is_path:
+        from twofold._batch.run import run_batch
+
+        refuse_at_import("batch")
+        return run_batch(reference_for_workers(model), str(data), str(output), options)
+    from twofold._batch.memory import run_in_memory
+    from twofold._model import load
+
+    return run_in_memory(load(model), data, options)
+
+
+def reference_for_workers(model: str | Path | Model | ModelRef | Callable[..., Any]) -> ModelRef:
+    """What worker processes load. ModelError for a model that only this process has."""
+    from twofold._model import Model, model_ref
+
+    if isinstance(model, ModelRef):
+        return model
+    if not isinstance(model, Model):
+        return model_ref(model)
+    if model.ref is None:
+        raise ModelError(
+            f"Worker processes load a model from its file, and {model.name!r} was typed at a prompt or made inside a "
+            "function. Put it at the top of a file; rows in memory work without that."
+        )
+    return model.ref
