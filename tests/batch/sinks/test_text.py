@@ -22,6 +22,22 @@ from twofold._batch.sinks import open_part
 from twofold._batch.sinks.column_text import float_text
 from twofold._batch.sources import cut, read_split, scan_inputs
 from twofold._errors import OutputError
+from twofold._signature import (
+    Bool,
+    Bytes,
+    Choice,
+    Date,
+    Datetime,
+    Field,
+    Float,
+    Int,
+    List,
+    Signature,
+    String,
+    Struct,
+    Tensor,
+    arrow_schema,
+)
 
 NOON = dt.datetime(2024, 5, 6, 12, 0, 0)
 
@@ -48,7 +64,7 @@ CASES = [
         ["x", '""', "", '"a""b"', '"a,b"', '"a\nb"', '"a\rb"', " é\x01"],
         ['"x"', '""', "null", '"a\\"b"', '"a,b"', '"a\\nb"', '"a\\rb"', '" é\\u0001"'],
     ),
-    (pa.array([b"\x00\xff", b"", None]), ["AP8=", "", ""], ['"AP8="', '""', "null"]),
+    (pa.array([b"\x00\xff", b"", None]), ["AP8=", '""', ""], ['"AP8="', '""', "null"]),
     (
         pa.array(
             [NOON, NOON.replace(microsecond=5), dt.datetime(1969, 12, 31, 23, 59, 59, 999999), None],
@@ -219,3 +235,95 @@ def test_pythons_csv_module_reads_what_is_written(tmp_path_factory, rows):
     )
     text = written(path, batch)
     assert [tuple(row) for row in csv.reader(io.StringIO(text, newline=""))] == [("a", "b"), *rows]
+
+
+FIELDS = (
+    Field("b", Bool()),
+    Field("i", Int(64)),
+    Field("u", Int(64, signed=False)),
+    Field("d", Float(64), nullable=True),
+    Field("f", Float(32)),
+    Field("h", Float(16)),
+    Field("s", String(), nullable=True),
+    Field("raw", Bytes()),
+    Field("t", Datetime()),
+    Field("naive", Datetime(naive=True)),
+    Field("day", Date()),
+    Field("choice", Choice(("x", "y"))),
+    Field("v", Tensor(Float(32), (2,))),
+    Field("m", Tensor(Int(8), (2, 1))),
+    Field("l", List(Field("item", String(), nullable=True))),
+    Field("o", Struct((Field("p", Float(64)), Field("q", Int(32), nullable=True)))),
+)
+UTC_NOON = NOON.replace(tzinfo=dt.UTC)
+ROWS = [
+    (
+        True,
+        1,
+        0,
+        1.0,
+        0.5,
+        0.5,
+        "x",
+        b"",
+        UTC_NOON,
+        NOON,
+        dt.date(2024, 5, 6),
+        "x",
+        [1.0, 2.5],
+        [[1], [2]],
+        [],
+        {"p": 1.5, "q": 1},
+    ),
+    (
+        False,
+        -(1 << 63),
+        (1 << 64) - 1,
+        math.nan,
+        float(np.float32(0.1)),
+        float(np.float16(0.1)),
+        'a"\n\x7f\u2028\U0001f600',
+        b"\xff\x00",
+        UTC_NOON.replace(microsecond=1),
+        NOON.replace(microsecond=100000),
+        dt.date(1, 1, 1),
+        "y",
+        [math.inf, float(np.float32(1e-8))],
+        [[-1], [127]],
+        ["", None],
+        {"p": -math.inf, "q": None},
+    ),
+    (
+        True,
+        0,
+        1,
+        None,
+        16777216.0,
+        65504.0,
+        None,
+        b"x",
+        UTC_NOON,
+        NOON,
+        dt.date(9999, 12, 31),
+        "x",
+        [-0.0, 0.0],
+        [[0], [0]],
+        ["z"],
+        {"p": 1e300, "q": 2},
+    ),
+]
+
+
+def test_the_same_text_as_real_time(tmp_path):
+    signature = Signature((), FIELDS)
+    columns = zip(*ROWS, strict=True)
+    schema = arrow_schema(FIELDS)
+    arrays = [
+        pa.array([np.float16(value) for value in column], field.type)
+        if field.type == pa.float16()
+        else pa.array(column, field.type)
+        for field, column in zip(schema, columns, strict=True)
+    ]
+    lines = written(tmp_path / "out.jsonl", pa.RecordBatch.from_arrays(arrays, schema=schema)).split("\n")[:-1]
+    answers = [signature.encode_row(row).decode() for row in ROWS]
+    assert lines == answers

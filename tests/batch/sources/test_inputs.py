@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from twofold._batch.formats import format_of
+from twofold._batch.sinks import open_part
 from twofold._batch.sources import (
     FileSplit,
     cut,
@@ -218,3 +221,50 @@ def test_a_compressed_file_is_read_in_any_order_of_splits(tmp_path):
     again = scan_inputs(path)
     (piece,) = read_split(cut(again, 10)[0], again.schema, ["a"], 10)
     assert piece.columns["a"].to_pylist() == ["x", "y"]
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".jsonl.zst", ".parquet"])
+def test_several_threads_read_one_file(tmp_path, suffix):
+    path = tmp_path / f"in{suffix}"
+    batch = pa.record_batch({"a": pa.array(range(5000))})
+    with open_part(path, batch.schema, format_of(path)) as part:
+        part.write(batch)
+    scan = scan_inputs(path, mark_rows=100)
+
+    def read(split: FileSplit) -> list[int]:
+        pieces = read_split(split, scan.schema, ["a"], 30)
+        return [int(value) for piece in pieces for value in piece.arrow(["a"])["a"].to_pylist()]
+
+    splits = cut(scan, 100)
+    assert len(splits) == 50
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(read, splits))
+    assert [row for rows in found for row in rows] == list(range(5000))
+
+
+def test_a_split_that_is_left_early_is_read_again(tmp_path):
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"a": list(range(1000))}), path)
+    scan = scan_inputs(path)
+    first, second, *_ = cut(scan, 100)
+    for split in (first, second, first):
+        pieces = read_split(split, scan.schema, ["a"], 10)
+        assert next(pieces).columns["a"].to_pylist() == list(range(split.first_row, split.first_row + 10))
+        pieces.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+@pytest.mark.parametrize("suffix", [".feather", ".arrows"])
+def test_compressed_arrow_files(tmp_path, codec, suffix):
+    path = tmp_path / f"in{suffix}"
+    table = pa.table({"s": [str(i) for i in range(1000)], "i": list(range(1000))})
+    opened = pa.ipc.new_stream if suffix == ".arrows" else pa.ipc.new_file
+    with opened(path, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
+        writer.write_table(table, 100)
+    scan = scan_inputs(path)
+    rows = [
+        piece.columns["s"].to_pylist()
+        for split in cut(scan, 250)
+        for piece in read_split(split, scan.schema, ["s"], 1000)
+    ]
+    assert [row for some in rows for row in some] == [str(i) for i in range(1000)]

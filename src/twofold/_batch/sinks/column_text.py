@@ -100,7 +100,8 @@ def _half_text(array: pa.Array) -> pa.Array:
     """orjson writes a float16 with the digits of a float32; there are few distinct ones, so one by one is quick."""
     words = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
     distinct = array.dictionary_encode()
-    text = [words.get(str(value), str(value)) for value in distinct.dictionary.to_numpy(zero_copy_only=False)]
+    shortest = map(str, distinct.dictionary.to_numpy(zero_copy_only=False))
+    text = [words.get(digits) or orjson.dumps(float(digits)).decode() for digits in shortest]
     return pa.array(text, pa.string()).take(distinct.indices)
 
 

@@ -114,10 +114,19 @@ def kind_of(value: object) -> Kind:
     if isinstance(value, str):
         return "word" if value in WORDS else "string"
     if isinstance(value, list):
-        return Items("float" if set(map(type, value)) == {float} else merge_all(map(kind_of, value)))
+        return Items(_kind_of_items(value))
     if isinstance(value, dict) and 0 < len(value) <= MAX_STRUCT_FIELDS:
         return Members(tuple((name, kind_of(inner)) for name, inner in value.items()))
     return "json"
+
+
+def _kind_of_items(items: list[Any]) -> Kind:
+    found = set(map(type, items))
+    if found == {float}:
+        return "float"
+    if found == {int}:
+        return Integers(min(items), max(items))
+    return merge_all(map(kind_of, items))
 
 
 def merge_all(kinds: Iterable[Kind]) -> Kind:
