@@ -34,6 +34,8 @@ __all__ = ["Server"]
 WORKER: Final = "twofold._realtime.worker"
 # A one-row call that takes longer than this would hold the event loop up.
 INLINE_S: Final = 0.0005
+# A first row that takes longer needs no measuring.
+FIRST_ROW_S: Final = 2.0
 DEATHS_BEFORE_READY: Final = 3
 # On top of the deadline: by then every request of a server process that shows no sign of life is over.
 SILENCE_S: Final = 2.0
@@ -53,7 +55,8 @@ class _Place:
     role: Role
     slot: int  # its place on the board
     worker: Worker | None = None
-    state: Literal["starting", "ready", "serving"] = "starting"
+    state: Literal["starting", "loaded", "ready", "serving"] = "starting"
+    state_s: float = 0.0  # time.monotonic() when that began
     leaving: bool = False  # to be drained, and not filled again
     backoff: Backoff = field(default_factory=Backoff)
     restart_s: float = 0.0  # time.monotonic() of the next start, while there is no worker
@@ -73,6 +76,8 @@ class Server:
         self._events: queue.SimpleQueue[tuple[Worker | None, Message | None]] = queue.SimpleQueue()
         self._places: list[_Place] = []
         self._facts: Message | None = None
+        self._warm_up = True
+        self._laid_out = False
         self._isolated = options.layout == "isolate"
         self._announced = False
         self._deaths = 0
@@ -121,18 +126,23 @@ class Server:
 
     def _start(self, place: _Place) -> None:
         fds: list[int] = []
-        if self._board is not None and not (place.role == "model" and self._facts):
+        if self._board is not None and not (place.role == "model" and self._laid_out):
             fds = [self._listening.fileno(), self._board.fd]
         args: Message = {
             "role": "front" if place.role == "front" else "model",
             "model": self._model,
             "options": asdict(self._options),
             "fds": fds,
+            "warm_up": self._warm_up,
         }
         place.worker = Worker.start(WORKER, args, events=self._events, pass_fds=fds)
-        place.state, place.beat_s, place.failure = "starting", None, ""
+        self._enter(place, "starting")
+        place.beat_s, place.failure = None, ""
         if place.role == "front":
             self._put_to_work(place)
+
+    def _enter(self, place: _Place, state: Literal["starting", "loaded", "ready", "serving"]) -> None:
+        place.state, place.state_s = state, time.monotonic()
 
     def _start_again(self, place: _Place) -> None:
         try:
@@ -198,6 +208,10 @@ class Server:
             self._kill_hung(message["kill"])
         elif self._stopping:
             pass
+        elif "loaded" in message:
+            self._facts = self._facts or message["loaded"]
+            self._enter(place, "loaded")
+            place.beat_s = place.state_s  # its first row may hang
         elif "ready" in message:
             self._ready(place, message["ready"])
         elif "failed" in message:
@@ -210,24 +224,24 @@ class Server:
         elif "serving" in message:
             self._serving(place)
 
-    def _ready(self, place: _Place, facts: Message) -> None:
-        place.state = "ready"
+    def _ready(self, place: _Place, one_row_s: float | None) -> None:
+        self._enter(place, "ready")
+        place.beat_s = None
         place.backoff.reset()
-        if self._facts is None:
-            self._facts = facts
-            self._lay_out(place)
+        if not self._laid_out:
+            self._lay_out(place, one_row_s)
         self._put_to_work(place)
 
-    def _lay_out(self, first: _Place) -> None:
-        """The model is known: decide where it runs, and start the other processes."""
+    def _lay_out(self, first: _Place, one_row_s: float | None) -> None:
+        """Decide where the model runs, and start the other processes. None: one row took too long, or cannot be had."""
         options, facts = self._options, self._facts
         assert facts is not None
+        self._laid_out = True
         try:
             self._listening.listen(BACKLOG)
         except OSError as error:  # bound twice, and the other one was first
             raise refusal(error, options.host, options.port) from error
         if options.layout == "auto":
-            one_row_s = facts["one_row_s"]
             self._isolated = not facts["waits"] and (one_row_s is None or one_row_s > INLINE_S)
         first.role = "model" if self._isolated else "server"
         if self._isolated:
@@ -245,7 +259,7 @@ class Server:
         place.failure = failure["message"]
 
     def _serving(self, place: _Place) -> None:
-        place.state = "serving"
+        self._enter(place, "serving")
         place.backoff.reset()
         if place.role == "front":  # what served inline before can go
             for other in [other for other in self._places if other.role == "server"]:
@@ -278,6 +292,8 @@ class Server:
         if self._board is not None:
             self._board.clear(place.slot)
         why = place.failure or f"process {worker.pid} {worker.how_it_ended()}"
+        if place.state == "loaded":
+            self._warm_up = False  # it cannot take a first row: let requests be the first
         if place.leaving or (self._stopping and not self._front_needs(place)):
             self._places.remove(place)
             if self._stopping:
@@ -326,7 +342,7 @@ class Server:
         now = time.monotonic()
         slept, self._checked_s = now - self._checked_s > 2.5, now
         silence_s = self._options.deadline_s + SILENCE_S
-        for place in self._places:
+        for place in list(self._places):
             if place.worker is None:
                 if now >= place.restart_s:
                     self._start_again(place)
@@ -336,9 +352,13 @@ class Server:
                 if slept:  # we were stopped ourselves: their signs of life are still on the way
                     place.beat_s = now
                 elif now - place.beat_s > silence_s:
-                    place.failure = f"process {place.worker.pid} gave no sign of life for {now - place.beat_s:.0f} s"
+                    did = "gave no sign of life" if place.state != "loaded" else "did not answer a first row"
+                    place.failure = f"process {place.worker.pid} {did} for {now - place.beat_s:.0f} s"
                     place.beat_s = None
                     place.worker.kill()
+            if place.state == "loaded" and not self._laid_out and now - place.state_s > FIRST_ROW_S:
+                self._warm_up = False
+                self._lay_out(place, None)
 
     # The end
 

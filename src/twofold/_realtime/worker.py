@@ -41,7 +41,8 @@ def _model(channel: Channel, options: ServeOptions) -> None:
     except BaseException as error:
         channel.send({"failed": error_to_message(error)})
         raise SystemExit(1) from None
-    channel.send({"ready": facts})
+    channel.send({"loaded": facts})
+    channel.send({"ready": _one_row_s(runner) if channel.args["warm_up"] else None})
     inherited = channel.args["fds"]
     while True:
         message = channel.receive()
@@ -62,7 +63,6 @@ def _model(channel: Channel, options: ServeOptions) -> None:
 def _load(reference: Message) -> tuple[Any, Message]:
     """The Runner, and what the parent and a front need to know of its model."""
     from twofold._model import ModelRef, load
-    from twofold._profile import measure_one_row_s
     from twofold._runner import Runner
 
     model = load(ModelRef.from_json(reference))
@@ -75,8 +75,13 @@ def _load(reference: Message) -> tuple[Any, Message]:
         "signature": signature.to_json(),
         "example": example,
         "waits": model.is_async or bool(model.threads),
-        "one_row_s": measure_one_row_s(runner, model.example),
     }
+
+
+def _one_row_s(runner: Any) -> float | None:
+    from twofold._profile import measure_one_row_s
+
+    return measure_one_row_s(runner, runner.model.example)
 
 
 async def _serve(channel: Channel, options: ServeOptions, runner: Any, passed: Message) -> None:
