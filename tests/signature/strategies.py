@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import struct
-from datetime import UTC, date, datetime
+from datetime import UTC
 
+import msgspec
 from hypothesis import strategies as st
 
 from twofold._signature import (
@@ -105,10 +105,6 @@ def rows(given: tuple[Field, ...]):
     return st.tuples(*(values(field) for field in given))
 
 
-def _float_text(value: float) -> str:
-    return repr(value)
-
-
 number_texts = st.one_of(
     st.sampled_from(
         [
@@ -201,8 +197,6 @@ texts = st.one_of(
 
 
 def quoted(text: str) -> str:
-    import msgspec
-
     return msgspec.json.encode(text).decode()
 
 
@@ -260,10 +254,6 @@ cell_texts = st.one_of(
 )
 
 
-def float32(value: float) -> float:
-    return struct.unpack("f", struct.pack("f", value))[0]
-
-
 constraints = st.sampled_from(
     [
         (Int(), Constraints(ge=0)),
@@ -290,5 +280,3 @@ constrained = st.builds(
     lambda pair, nullable: Field("x", pair[0], nullable, constraints=pair[1]), constraints, st.booleans()
 )
 any_field = st.one_of(fields(types), fields(scalars), constrained)
-sample_dates = [date(1, 1, 1), date(9999, 12, 31), date(2024, 2, 29)]
-sample_instants = [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)]

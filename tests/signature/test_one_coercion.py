@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.signature import strategies
 from tests.signature.lines import records_of_lines
-
 from twofold._errors import NotJson, RowsDoNotFit
-from twofold._signature import Field, Signature
+from twofold._signature import Field, Float, Signature
 from twofold._signature.column import cells
 from twofold._signature.decode import decode_exactly
 from twofold._signature.misfit import Misfit
@@ -34,7 +34,7 @@ def outcome(read, *given):
 
 def column_outcomes(coerced, n_rows):
     rows = iter(coerced.batch.rows())
-    found = []
+    found: list[object] = []
     for at in range(n_rows):
         if at in coerced.misfits:
             error = coerced.misfits[at][0]
@@ -242,6 +242,6 @@ def test_typed_columns_equal_single_values(given_):
     "body", [b"NaN", b'{"x": NaN}', b'{"x": Infinity}', b"{", b'{"x": 1} 2', b'"\xff"', b"\xef\xbb\xbf{}", b""]
 )
 def test_not_json(body):
-    signature = Signature((Field("x", strategies.Float()),), ())
+    signature = Signature((Field("x", Float()),), ())
     with pytest.raises(NotJson, match="the body is not JSON"):
         signature.decode(body)

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.signature.lines import records_of_lines
 
+from tests.signature.lines import records_of_lines
 from twofold._columns import Batch
 from twofold._errors import RowsDoNotFit
 from twofold._signature import (
@@ -146,8 +146,9 @@ def arrow_type(name: str) -> pa.DataType:
 
 
 def arrow_column(cell: str) -> pa.Array:
-    name, value = re.fullmatch(r"`(\w+(?:\(\d\)|\[.*\])?): (.*)`", cell).groups()
-    kind, values = arrow_type(name), [eval(value, dict(PYTHON))]
+    match = re.fullmatch(r"`(\w+(?:\(\d\)|\[.*\])?): (.*)`", cell)
+    assert match, f"{cell!r} is no `type: value`"
+    kind, values = arrow_type(match.group(1)), [eval(match.group(2), dict(PYTHON))]
     if pa.types.is_temporal(kind):
         return pa.array(values, pa.int64() if kind.bit_width == 64 else pa.int32()).view(kind)
     if pa.types.is_float16(kind):
@@ -161,8 +162,7 @@ def roads(signature: Signature, source: str, cell: str):
         value = python(cell)
         return [lambda: signature.row({"x": value})[0]]
     if source == "JSON":
-        text = code(cell)
-        body = f'{{"x": {text}}}'.encode()
+        body = f'{{"x": {code(cell)}}}'.encode()
         records = records_of_lines([body, body])
         return [
             lambda: signature.decode_row(body)[0],

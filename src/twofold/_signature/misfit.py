@@ -41,7 +41,7 @@ class JsonNumber:
         return self.text
 
 
-class Misfit(Exception):  # noqa: N818 -- it is a finding about a value, most often collected
+class Misfit(Exception):
     """One value that does not fit. `path` grows outwards while the error travels up through containers."""
 
     def __init__(self, expected: str, got: object, why: str = "", *, path: str = "", as_text: bool = False) -> None:

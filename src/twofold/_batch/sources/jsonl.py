@@ -26,7 +26,7 @@ __all__ = ["SOURCE", "JsonMarks", "JsonlSource", "drop_quarantine_fields"]
 LEXER = Lexer(line_ends)
 QUARANTINE_FIELDS = ("_position", "_error", "_raw")
 
-INEXACT = r"\d[eE]\+?\d|\d{8}\.[09]|\d{15}\.|\.0{5}|\.9{5}"
+INEXACT = r"\d[eE]\+?\d|\d{16}[eE]|\d{8}\.[09]|\d{15}\.|\.0{5}|\.9{5}"
 """What a number looks like that could be taken for another one, read as a float64: for an integer with a fraction of
 zeros, or the other way round. It finds more than these; that costs time only."""
 
@@ -42,8 +42,6 @@ class JsonMarks:
 
 
 class JsonlSource:
-    """`where`: {"bytes": [start, stop]}; empty for a compressed file, which is cut by counting rows."""
-
     def scan(self, path: Path, *, mark_rows: int) -> FileScan:
         types = RecordTypes()
         marks, n_rows = mark(path, LEXER, mark_rows, lambda block: types.see(block, records_of(block)[0]))
