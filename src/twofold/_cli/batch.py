@@ -110,9 +110,12 @@ def summary(report: BatchReport) -> str:
     """What a run did, for people: one line, and the rows in quarantine."""
     from twofold._batch.report import error_lines
 
-    resumed = f", {report.splits_resumed} of {report.splits} splits were done before" if report.splits_resumed else ""
-    speed = f"{report.seconds:.3g} s ({report.rows_per_second:,.0f} rows/s{resumed})"
-    lines = [f"{report.output}: {report.rows_out:,} rows in {speed}"]
+    if report.splits and report.splits_resumed == report.splits:
+        lines = [f"{report.output}: {report.rows_out:,} rows, all done before"]
+    else:
+        resumed = f", {report.splits_resumed} of {report.splits} splits done before" if report.splits_resumed else ""
+        speed = f"{report.seconds:.3g} s ({report.rows_per_second:,.0f} rows/s{resumed})"
+        lines = [f"{report.output}: {report.rows_out:,} rows in {speed}"]
     if report.rows_quarantined:
         lines.append(f"{report.rows_quarantined:,} rows are in quarantine: {report.quarantine}")
         lines += error_lines(report.reasons, report.first_errors)

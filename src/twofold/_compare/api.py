@@ -55,7 +55,7 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="twofold-compare-") as folder:
         path = Path(folder, "rows.parquet")
         _write(ref, data, path)
-        return replace(measure(ref.to_json(), str(path), options), input="rows in memory")
+        return replace(measure(ref.to_json(), str(path), options), input="")
 
 
 def _write(ref: ModelRef, data: Any, path: Path) -> None:

@@ -65,7 +65,10 @@ class BatchSide:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The two modes over the same rows. `print()` shows the table; `parity` says whether the answers are the same."""
+    """The two modes over the same rows. `print()` shows the table; `parity` says whether the answers are the same.
+
+    `input` is a path, or "" for rows in memory. `rows_unfit` are those that do not fit the model: no mode was asked.
+    """
 
     model: str
     version: str
@@ -113,7 +116,8 @@ class Comparison:
 
     def __str__(self) -> str:
         unfit = f" ({self.rows_unfit} more do not fit and were left out)" if self.rows_unfit else ""
-        title = f"{self.model}, version {self.version}, over {self.rows:,} rows of {self.input}{unfit}"
+        source = f"of {self.input}" if self.input else "in memory"
+        title = f"{self.model}, version {self.version}, over {self.rows:,} rows {source}{unfit}"
         return "\n".join([title, "", *_table(_lines(self)), "", *_parity_words(self.parity)])
 
 
