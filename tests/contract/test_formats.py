@@ -104,7 +104,7 @@ def inputs(tmp_path_factory):
 @pytest.mark.parametrize("sink", SUFFIXES)
 @pytest.mark.parametrize("source", SUFFIXES)
 def test_rows_survive(inputs, tmp_path, source, sink):
-    scan = scan_inputs(inputs[source], mark_rows=SPLIT_ROWS)
+    scan = scan_inputs(inputs[source], mark_rows=64)
     assert scan.n_rows == N_ROWS
     copy(scan, tmp_path / f"out{sink}")
     again = scan_inputs(tmp_path / f"out{sink}")
@@ -144,7 +144,7 @@ def test_no_rows(tmp_path, sink):
 def test_several_files_in_order(tmp_path, suffix):
     for index in range(3):
         write(tmp_path / f"{index}{suffix}", table().slice(100 * index, 100))
-    scan = scan_inputs(tmp_path, mark_rows=30)
+    scan = scan_inputs(tmp_path, mark_rows=7)
     rows = []
     for split in cut(scan, 30):
         for piece in read_split(split, scan.schema, ["id"], 7):
@@ -154,7 +154,7 @@ def test_several_files_in_order(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_pieces_have_the_size_of_a_batch(inputs, suffix):
-    scan = scan_inputs(inputs[suffix], mark_rows=SPLIT_ROWS)
+    scan = scan_inputs(inputs[suffix], mark_rows=64)
     for split in cut(scan, SPLIT_ROWS):
         sizes = [piece.n_rows for piece in read_split(split, scan.schema, ["id"], BATCH_ROWS)]
         assert sizes == [BATCH_ROWS] * (split.n_rows // BATCH_ROWS) + [split.n_rows % BATCH_ROWS] * (

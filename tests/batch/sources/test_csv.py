@@ -21,10 +21,10 @@ from twofold._errors import InputError
 
 
 def read(
-    path: Path, split_rows: int = 1000, batch_rows: int = 1000, columns: list[str] | None = None
+    path: Path, split_rows: int = 1000, batch_rows: int = 1000, columns: list[str] | None = None, mark_rows: int = 3
 ) -> tuple[list[tuple[int, object]], list[str]]:
     """(row number, cells or text of a broken record) of all rows, and the columns."""
-    scan = scan_inputs(path, mark_rows=split_rows)
+    scan = scan_inputs(path, mark_rows=mark_rows)
     names = scan.schema.names if columns is None else columns
     rows: list[tuple[int, object]] = []
     for split in cut(scan, split_rows):

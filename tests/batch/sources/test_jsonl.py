@@ -19,7 +19,7 @@ from twofold._errors import InputError
 
 def read(path: Path, split_rows: int = 1000, batch_rows: int = 1000) -> tuple[pa.Table, dict[int, str]]:
     """The whole rows as a table, and why the others are broken."""
-    scan = scan_inputs(path, mark_rows=split_rows)
+    scan = scan_inputs(path, mark_rows=2)
     batches, broken = [], {}
     for split in cut(scan, split_rows):
         for piece in read_split(split, scan.schema, scan.schema.names, batch_rows):

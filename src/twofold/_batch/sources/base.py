@@ -88,11 +88,11 @@ class Source(Protocol):
     """One input format."""
 
     def scan(self, path: Path, *, mark_rows: int) -> FileScan:
-        """Look through the file once. It can then be cut at (about) every `mark_rows` rows. InputError if broken."""
+        """Look through the file once. A text file gets a mark every `mark_rows` rows. InputError if broken."""
         ...
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
-        """The file cut into splits of about `split_rows` rows, in order, covering it all."""
+        """The file cut into splits of about `split_rows` rows (text files: exactly), in order, covering it all."""
         ...
 
     def read(self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:

@@ -25,8 +25,6 @@ HEADER_BYTES = 1 << 16
 
 
 class CsvSource:
-    """`where`: {"bytes": [start, stop]}; empty for a compressed file, which is cut by counting rows."""
-
     def scan(self, path: Path, *, mark_rows: int) -> FileScan:
         names = _header(path)
         marks, n_rows = mark(path, _lexer(len(names)), mark_rows)

@@ -98,7 +98,8 @@ def _some(names: Sequence[str]) -> str:
 
 
 def scan_inputs(pattern: str | Path | Sequence[Path], *, mark_rows: int = MARK_ROWS) -> InputScan:
-    """Look through all files once. Text files can afterwards be cut at about every `mark_rows` rows.
+    """Look through all files once. In text files every `mark_rows`th row is marked: a split that begins between two
+    marks reads from the one before it.
 
     InputError names the file that is broken, or the column in which two files differ.
     """

@@ -162,16 +162,20 @@ def mark(path: Path, lexer: Lexer, mark_rows: int, look: Callable[[Block], None]
 
 
 def split_marks(path: str, marks: Marks, n_rows: int, split_rows: int) -> list[FileSplit]:
-    """A marked file cut at about every `split_rows` rows."""
-    step = max(1, round(split_rows / marks.mark_rows)) * marks.mark_rows
+    """A marked file cut at every `split_rows` rows.
+
+    `where`: {"bytes": [start, stop], "skip": rows in these bytes that come before the split}; {} if compressed.
+    """
     splits = []
-    for first_row in range(0, n_rows, step):
+    for first_row in range(0, n_rows, split_rows):
+        rows = min(split_rows, n_rows - first_row)
         where: dict[str, object] = {}
         if marks.offsets:
-            next_mark = (first_row + step) // marks.mark_rows
-            end = marks.offsets[next_mark] if next_mark < len(marks.offsets) else marks.end
-            where = {"bytes": [marks.offsets[first_row // marks.mark_rows], end]}
-        splits.append(FileSplit(path, first_row, min(step, n_rows - first_row), where))
+            before, skip = divmod(first_row, marks.mark_rows)
+            after = -(-(first_row + rows) // marks.mark_rows)
+            stop = marks.offsets[after] if after < len(marks.offsets) else marks.end
+            where = {"bytes": [marks.offsets[before], stop], "skip": skip}
+        splits.append(FileSplit(path, first_row, rows, where))
     return splits
 
 
@@ -181,9 +185,18 @@ def read_blocks(split: FileSplit, lexer: Lexer) -> Iterator[Block]:
         yield from _read_rows(split, lexer)
         return
     start, stop = split.where["bytes"]
+    skip, left = split.where["skip"], split.n_rows
     plain = Lexer(lexer.ends, lexer.keep_empty)
     with reading(split.path), Path(split.path).open("rb", buffering=0) as file:
-        yield from plain.blocks(_Range(file, start, stop), split.path)
+        for block in plain.blocks(_Range(file, start, stop), split.path):
+            low = min(skip, block.n_rows)
+            high = min(block.n_rows, low + left)
+            skip -= low
+            left -= high - low
+            if low < high:
+                yield block.slice(low, high)
+            if not left:
+                return
 
 
 class _Stream:
