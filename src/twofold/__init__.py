@@ -9,8 +9,9 @@ from twofold._version import __version__
 if TYPE_CHECKING:
     from twofold._batch.api import batch
     from twofold._batch.report import BatchReport
+    from twofold._client import connect
     from twofold._compare.api import compare
-    from twofold._errors import BadRow, TwofoldError
+    from twofold._errors import BadRow, RequestFailed, RowsDoNotFit, TwofoldError
     from twofold._model import Model, load
     from twofold._realtime.api import serve
     from twofold._reference import artifact, model
@@ -20,12 +21,15 @@ __all__ = [
     "BadRow",
     "BatchReport",
     "Model",
+    "RequestFailed",
+    "RowsDoNotFit",
     "Shape",
     "TwofoldError",
     "__version__",
     "artifact",
     "batch",
     "compare",
+    "connect",
     "load",
     "model",
     "serve",
@@ -36,11 +40,14 @@ _HOMES = {
     "BadRow": "twofold._errors",
     "BatchReport": "twofold._batch.report",
     "Model": "twofold._model",
+    "RequestFailed": "twofold._errors",
+    "RowsDoNotFit": "twofold._errors",
     "Shape": "twofold._signature",
     "TwofoldError": "twofold._errors",
     "artifact": "twofold._reference",
     "batch": "twofold._batch.api",
     "compare": "twofold._compare.api",
+    "connect": "twofold._client",
     "load": "twofold._model",
     "model": "twofold._reference",
     "serve": "twofold._realtime.api",

@@ -10,7 +10,13 @@
     │   ├── NotJson              a request body that is not JSON
     │   └── RowsDoNotFit         rows that do not fit the signature; has .errors
     ├── OutputError              exit 1   the result cannot be written (full disk, rights)
-    └── RunStopped               exit 1   a run that ended before its work was done
+    ├── RunStopped               exit 1   a run that ended before its work was done
+    └── RequestFailed            exit 1   a request to a server got no answer; `code` is the server's word for why
+        ├── Unreachable          nobody answers at the URL, or not as twofold does
+        ├── ModelFailed          the model raised an exception on the row
+        ├── WorkerLost           the process that computed the row ended
+        ├── DeadlineExceeded     the answer was not there in time
+        └── RowsFailed           some rows of a list have no answer; has .answers and .failures
     BadRow                       raised by a model: this row cannot be answered, and the row is to blame
 
 Each message is one paragraph for the person at the keyboard: what is wrong, where, and what to do next.
@@ -24,18 +30,24 @@ from typing import Any
 
 __all__ = [
     "BadRow",
+    "DeadlineExceeded",
     "FieldError",
     "InputError",
     "MissingExtra",
     "ModelError",
+    "ModelFailed",
     "NotJson",
     "OutputError",
     "OverwriteRefused",
+    "RequestFailed",
     "RowFailure",
     "RowsDoNotFit",
+    "RowsFailed",
     "RunStopped",
     "TwofoldError",
+    "Unreachable",
     "UsageError",
+    "WorkerLost",
     "WrongResult",
     "shorten",
 ]
@@ -95,6 +107,33 @@ class OutputError(TwofoldError):
 
 class RunStopped(TwofoldError):
     code = "run_stopped"
+
+
+class RequestFailed(TwofoldError):
+    """A request to a server got no answer. `code` is the server's word for why, as in its problem details."""
+
+    code = "request_failed"
+
+    def __init__(self, message: str, *, code: str = "", **data: Any) -> None:
+        super().__init__(message, **data)
+        if code:
+            self.code = code
+
+
+class Unreachable(RequestFailed):
+    code = "unreachable"
+
+
+class ModelFailed(RequestFailed):
+    code = "model_failed"
+
+
+class WorkerLost(RequestFailed):
+    code = "worker_lost"
+
+
+class DeadlineExceeded(RequestFailed):
+    code = "deadline_exceeded"
 
 
 class NotJson(InputError):
@@ -163,6 +202,24 @@ class RowFailure:
         if self.field:
             shown["field"] = self.field
         return shown
+
+
+class RowsFailed(RequestFailed):
+    """Some rows of a list have no answer.
+
+    `failures` says why, by the position of the row; `answers` is the list of all answers, with None for these rows.
+    """
+
+    code = "rows_failed"
+
+    def __init__(self, answers: list[Any], failures: dict[int, RowFailure]) -> None:
+        row, first = next(iter(failures.items()))
+        super().__init__(
+            f"{len(failures)} of {len(answers)} rows have no answer; the first is row {row}: {first.code}: "
+            f"{first.message}. The exception has the others in .answers, and all reasons in .failures."
+        )
+        self.answers = answers
+        self.failures = failures
 
 
 def shorten(value: object, limit: int = SHOWN_CHARACTERS) -> str:

@@ -60,6 +60,8 @@ def openapi(service: Service) -> Json:
             "version": service.version,
             "summary": f"The model {service.name}, served by twofold {__version__}.",
             "description": "Send one row and get one answer, or a list of rows and get a list of answers.",
+            # complete, where a schema is not: what `twofold.connect` makes its client of
+            "x-twofold-signature": service.signature.to_json(),
         },
         "paths": {
             "/predict": {"post": _predict(service)},
