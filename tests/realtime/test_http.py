@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.realtime import models
 from tests.realtime.serving import VERSION, Served, ask, ask_once, chunked, connect, get, post, serving
-
 from twofold._realtime.http.problems import PROBLEMS
 
 JSON = {"content-type": "application/json"}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+
 from tests.realtime import models
 from tests.realtime.serving import LAST, Served, ask, ask_once, connect, get, post, replies, serving, talk
-
 from twofold._realtime.http.problems import PROBLEMS
 
 DECLARED = {200, *(row.status for row in PROBLEMS.values())}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from tests.processes import wait_for
 from tests.realtime import models
 from tests.realtime.serving import (
