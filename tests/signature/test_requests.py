@@ -259,3 +259,33 @@ def test_nested_lists_of_structs_take_the_fast_lane():
         signature = Signature((Field("x", List(Field("item", kind))),), ())
         body = msgspec.json.encode({"x": [{"a": 0.1, name: None}, {name: 3}]})
         assert signature.decode_row(body) == ([{"a": 0.10000000149011612, name: None}, {"a": 0.5, name: 3}],)
+
+
+def test_text_that_is_no_utf8_is_a_misfit():
+    import pyarrow as pa
+
+    offsets, letters = pa.py_buffer(b"\0\0\0\0\2\0\0\0\4\0\0\0"), pa.py_buffer(b"ok\xff\xfe")
+    broken = pa.StringArray.from_buffers(2, offsets, letters)
+    signature = Signature((Field("x", String()),), ())
+    read = signature.read_arrow({"x": broken}, 2)
+    assert read.batch.rows() == [("ok",)]
+    assert list(read.misfits) == [1]
+    inside = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), broken)
+    read = Signature((Field("x", List(Field("item", String()))),), ()).read_arrow({"x": inside}, 2)
+    assert read.batch.rows() == [(["ok"],)]
+    assert read.misfits[1][0].field == "x.0"
+
+
+def test_pandas_values():
+    pandas = pytest.importorskip("pandas")
+    signature = Signature((Field("x", Datetime(), nullable=True),), ())
+    assert signature.row({"x": pandas.Timestamp("2026-11-01T01:00:00+01:00")}) == (SEEN,)
+    assert type(signature.row({"x": pandas.Timestamp("2026-11-01", tz="UTC")})[0]) is datetime
+    for gone in (pandas.NaT, pandas.NA, np.datetime64("NaT"), None):
+        assert signature.row({"x": gone}) == (None,)
+    assert errors_of(signature.row, {"x": pandas.Timestamp("2026-11-01")})[0].message.endswith("such as +01:00)")
+    fine = pandas.Timestamp("2026-11-01T00:00:00.000000001Z")
+    assert "finer than a microsecond" in errors_of(signature.row, {"x": fine})[0].message
+    vector = Signature((Field("x", Tensor(Float(), (2,))),), ())
+    assert vector.row({"x": pandas.Series([1, 2])}) == ([1.0, 2.0],)
+    assert errors_of(Signature((Field("x", Int()),), ()).row, {"x": pandas.NA})[0].got == "null"

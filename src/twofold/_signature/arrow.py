@@ -154,11 +154,13 @@ def narrow_floats(values: npt.NDArray[np.float64], kind: Float, nulls: Mask | No
 def _text_convert(array: pa.Array) -> tuple[pa.Array, Mask | None] | None:
     import pyarrow as pa
 
-    if pa.types.is_string(array.type):
-        return array, None
-    if pa.types.is_large_string(array.type):
-        return array.cast(pa.string()), None
-    return None
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        return None
+    try:
+        array.validate(full=True)  # files may hold bytes that are no UTF-8
+    except pa.ArrowInvalid:
+        return None
+    return (array if pa.types.is_string(array.type) else array.cast(pa.string())), None
 
 
 def _bytes_convert(array: pa.Array) -> tuple[pa.Array, Mask | None] | None:

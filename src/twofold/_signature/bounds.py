@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["check_constraints", "column_check", "int_range", "item_field", "round_to", "value_check"]
+__all__ = ["check_constraints", "column_check", "int_range", "item_field", "round_all", "round_to", "value_check"]
 
 _NUMERIC = ("ge", "gt", "le", "lt", "multiple_of")
 _LENGTH = ("min_length", "max_length")
@@ -118,6 +118,17 @@ def round_to(bits: int) -> Callable[[float], float] | None:
 
     def rounded(value: float) -> float:
         return unpack(pack(value))[0]  # type: ignore[no-any-return]
+
+    return rounded
+
+
+def round_all(bits: int) -> Callable[[list[float]], list[float]]:
+    """`round_to` of 32 or 16 bits for all floats of a list in one call."""
+    code = "f" if bits == 32 else "e"
+
+    def rounded(values: list[float]) -> list[float]:
+        layout = f"<{len(values)}{code}"
+        return list(struct.unpack(layout, struct.pack(layout, *values)))
 
     return rounded
 

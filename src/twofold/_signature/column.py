@@ -69,12 +69,12 @@ def cells(array: pa.Array, positions: Sequence[int] | None = None) -> list[Any]:
     import pyarrow as pa
 
     chosen = array if positions is None else array.take(pa.array(positions, pa.int64()))
-    if not _holds_time(chosen.type):
-        return python_values(chosen)
     try:
+        if not _holds_time(chosen.type):
+            return python_values(chosen)
         plain: list[Any] = chosen.to_pylist()
         return plain
-    except (ValueError, OverflowError, TypeError, ArithmeticError):
+    except (ValueError, OverflowError, TypeError, ArithmeticError, pa.ArrowException):
         return [_cell(scalar) for scalar in chosen]
 
 
@@ -107,6 +107,8 @@ def _text_of(scalar: pa.Scalar) -> str:
 
     try:
         return str(scalar.cast(pa.string()).as_py())
+    except UnicodeDecodeError:
+        return "text that is no UTF-8"
     except (pa.ArrowException, ValueError):
         return f"a {scalar.type} that Python cannot hold"
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from twofold._errors import NotJson, RowsDoNotFit
-from twofold._signature.bounds import int_range, item_field, round_to, value_check
+from twofold._signature.bounds import int_range, item_field, round_all, round_to, value_check
 from twofold._signature.misfit import JsonNumber, Misfit, expected_words, field_errors
 from twofold._signature.types import Bool, Choice, Field, Float, Int, List, String, Struct, Tensor, Type
 from twofold._signature.values import Reader, Rules, default_of, unknown_field, value_reader
@@ -157,7 +157,7 @@ class RequestDecoder:
 def _plain_names(fields: tuple[Field, ...]) -> bool:
     """Whether no field, at any depth, has a quote, a backslash or a control character in its name."""
     for field in fields:
-        if any(char < " " or char in "\"\\" for char in field.name):
+        if any(char < " " or char in '"\\' for char in field.name):
             return False
         kind = field.type
         inner = kind.fields if isinstance(kind, Struct) else (kind.item,) if isinstance(kind, List) else ()
@@ -272,6 +272,8 @@ def _type_hint(kind: Type, field: Field, nulls_as_nan: bool) -> tuple[Any, Post 
             return _tensor_hint(item_field(kind, field.constraints), shape, field, nulls_as_nan)
         case List(item):
             inner, post = _hint(item, nulls_as_nan)
+            if inner is float and post is not None and value_check(item) is None and isinstance(item.type, Float):
+                return list[float], round_all(item.type.bits)
             return list[inner], None if post is None else _each(post)  # type: ignore[valid-type]
         case Struct(fields):
             return _nested_hint(fields, nulls_as_nan)
@@ -297,14 +299,8 @@ def _tensor_hint(item: Field, shape: tuple[int, ...], field: Field, nulls_as_nan
     if value_check(item) is None and (not isinstance(item.type, Float) or item.type.bits == 64):
         return hint, None
     if value_check(item) is None and isinstance(item.type, Float) and len(shape) == 1:
-        return hint, _rounded_vector(item.type.bits, shape[0])
+        return hint, round_all(item.type.bits)
     return hint, value_reader(Field(field.name, field.type, constraints=field.constraints))
-
-
-def _rounded_vector(bits: int, length: int) -> Post:
-    packing = Packing(f"<{length}{'f' if bits == 32 else 'e'}")
-    pack, unpack = packing.pack, packing.unpack
-    return lambda items: list(unpack(pack(*items)))
 
 
 def _each(post: Post) -> Post:

@@ -19,7 +19,7 @@ import orjson
 
 from twofold._signature.misfit import JsonNumber
 from twofold._signature.times import date_text, instant_text
-from twofold._signature.types import Bool, Bytes, Date, Datetime, Field, Float, Int, List, Struct, Tensor, Type
+from twofold._signature.types import Bool, Bytes, Date, Datetime, Field, Float, Int, List, String, Struct, Tensor, Type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,8 @@ def _type_writer(kind: Type) -> Writer:
         case Tensor(item, shape):
             return _tensor_writer(item, shape)
         case List(item):
-            return _list_writer(fragment_writer(item))
+            write_item = fragment_writer(item)
+            return _list_writer(write_item) if item.nullable else _plain_list_writer(item.type, write_item)
         case Struct(fields):
             write = object_writer(fields)
             names = [field.name for field in fields]
@@ -83,15 +84,20 @@ def _type_writer(kind: Type) -> Writer:
 
 
 def _tensor_writer(item: Bool | Int | Float, shape: tuple[int, ...]) -> Writer:
-    """All items in one call; one by one where a float has no JSON number (orjson would write null)."""
-    if not isinstance(item, Float):
+    return _plain_list_writer(item, _type_writer(Tensor(item, shape[1:]) if len(shape) > 1 else item))
+
+
+def _plain_list_writer(leaf: Type, write_item: Writer) -> Writer:
+    """A list (of lists) of plain values in one call; one by one where a float is no JSON number, and comes as null."""
+    one_by_one = _list_writer(write_item)
+    if isinstance(leaf, Bool | Int | String):
         return _encode
-    one_by_one = _list_writer(_type_writer(Tensor(item, shape[1:]) if len(shape) > 1 else item))
-    if item.bits == 16:
+    if not isinstance(leaf, Float) or leaf.bits == 16:
         return one_by_one
+    at_once = orjson.dumps if leaf.bits == 64 else _write_float32s
 
     def write(values: list[Any]) -> bytes:
-        text = orjson.dumps(values) if item.bits == 64 else _write_float32s(values)
+        text = at_once(values)
         return one_by_one(values) if b"n" in text else text
 
     return write

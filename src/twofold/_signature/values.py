@@ -9,14 +9,13 @@ from __future__ import annotations
 import binascii
 import copy
 import math
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from twofold._signature.bounds import int_range, item_field, round_to, value_check
+from twofold._signature.bounds import int_range, item_field, round_all, round_to, value_check
 from twofold._signature.misfit import Misfit, expected_words
 from twofold._signature.numbers import as_float, as_int
 from twofold._signature.objects import as_list, as_mapping, is_null
@@ -150,7 +149,7 @@ def _type_reader(field: Field, expected: str, rules: Rules) -> Reader:
         case Tensor():
             return _tensor_reader(kind, item_field(kind, field.constraints), expected, rules)
         case List(item):
-            return _list_reader(value_reader(item, rules), expected)
+            return _list_reader(item, expected, rules)
         case Struct(fields):
             return struct_reader(fields, expected, rules)
 
@@ -259,12 +258,16 @@ def _choice_reader(values: tuple[str, ...] | tuple[int, ...], expected: str) -> 
     return read
 
 
-def _list_reader(item: Reader, expected: str) -> Reader:
+def _list_reader(item: Field, expected: str, rules: Rules) -> Reader:
+    read_item = value_reader(item, rules)
+    at_once = _at_once(item)
+
     def read(value: Any) -> list[Any]:
         items = value if type(value) is list else as_list(value)
         if items is None:
             raise Misfit(expected, value)
-        return read_items(items, item)
+        vector = None if at_once is None else at_once(items)
+        return read_items(items, read_item) if vector is None else vector
 
     return read
 
@@ -286,8 +289,7 @@ def _tensor_reader(kind: Tensor, item: Field, expected: str, rules: Rules) -> Re
         read_item = _tensor_reader(Tensor(kind.item, inner), item, expected, rules)
     else:
         read_item = value_reader(item, rules)
-        if value_check(item) is None:
-            at_once = _vector_at_once(kind.item, item, length)
+        at_once = _at_once(item)
 
     def read(value: Any) -> list[Any]:
         items = value if type(value) is list else as_list(value)
@@ -301,28 +303,32 @@ def _tensor_reader(kind: Tensor, item: Field, expected: str, rules: Rules) -> Re
     return read
 
 
-def _vector_at_once(kind: Bool | Int | Float, item: Field, length: int) -> Callable[[list[Any]], list[Any] | None]:
-    """Read a vector of plain numbers with a few calls of C; None where its items need a look one by one."""
-    if isinstance(kind, Bool):
-        return lambda items: items.copy() if set(map(type, items)) == {bool} else None
-    if isinstance(kind, Int):
-        low, high = int_range(kind, item.constraints)
-
-        def whole(items: list[Any]) -> list[Any] | None:
-            return items.copy() if set(map(type, items)) == {int} and low <= min(items) and max(items) <= high else None
-
-        return whole
-    packing = None if kind.bits == 64 else struct.Struct(f"<{length}{'f' if kind.bits == 32 else 'e'}")
-
-    def floats(items: list[Any]) -> list[Any] | None:
-        if set(map(type, items)) != {float}:
-            return None
-        try:
-            return items.copy() if packing is None else list(packing.unpack(packing.pack(*items)))
-        except OverflowError:
+def _at_once(item: Field) -> Callable[[list[Any]], list[Any] | None] | None:
+    """Reads a list of plain numbers with a few calls of C; it answers None where the items need a look one by one."""
+    if value_check(item) is not None:
+        return None
+    match item.type:
+        case Bool():
+            return lambda items: items.copy() if set(map(type, items)) == {bool} else None
+        case Int() as kind:
+            low, high = int_range(kind, item.constraints)
+            return lambda items: (
+                items.copy() if set(map(type, items)) == {int} and low <= min(items) and max(items) <= high else None
+            )
+        case Float(bits):
+            rounded = list.copy if bits == 64 else round_all(bits)
+            return lambda items: _floats_at_once(items, rounded)
+        case _:
             return None
 
-    return floats
+
+def _floats_at_once(items: list[Any], rounded: Callable[[list[float]], list[float]]) -> list[float] | None:
+    if set(map(type, items)) != {float}:
+        return None
+    try:
+        return rounded(items)
+    except OverflowError:
+        return None
 
 
 def struct_reader(fields: tuple[Field, ...], expected: str, rules: Rules) -> Reader:
