@@ -10,7 +10,7 @@ import time
 import weakref
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from twofold._errors import DeadlineExceeded, Unreachable, UsageError, WorkerLost
 from twofold._version import __version__
@@ -20,7 +20,10 @@ __all__ = ["Connections", "Reply"]
 CONNECT_S: Final = 10.0
 # Servers end connections that idle for 75 s (ours), 60 s (many a proxy): ours are gone before.
 IDLE_S: Final = 50.0
-HEADERS: Final = {"Content-Type": "application/json", "User-Agent": f"twofold/{__version__}"}
+HEAD: Final = (
+    "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: twofold/{version}\r\nAccept-Encoding: identity\r\n"
+    "Content-Type: application/json\r\nContent-Length: "
+)
 
 Idle = list[tuple[http.client.HTTPConnection, float]]
 
@@ -41,6 +44,7 @@ class Connections:
     def __init__(self, url: str, timeout_s: float) -> None:
         """`timeout_s` bounds the wait for each piece of an answer. UsageError for what is no http URL."""
         self.url, self._secure, self._host, self._port, self._path = _parts(url)
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._timeout_s = timeout_s
         self._idle: Idle = []
         self._pid = os.getpid()
@@ -50,18 +54,20 @@ class Connections:
         """End the connections that nobody uses now."""
         _close_all(self._idle)
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
+    def ask(self, method: str, path: str, body: bytes = b"") -> Reply:
         """One request. Raises Unreachable, DeadlineExceeded, or WorkerLost when the connection ended without answer."""
+        head = self._heads.get((method, path)) or self._head(method, path)
         connection = self._take() or self._opened()
         keep = False
         try:
-            try:
-                connection.request(method, self._path + path, body, HEADERS)
+            try:  # in one piece: http.client would send head and body apart
+                connection.sock.sendall(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             except (BrokenPipeError, ConnectionResetError):
                 pass  # a server that refuses a body answers before it has read it all
-            response = connection.getresponse()
-            reply = Reply(response.status, response.reason, response.headers, response.read())
-            keep = not response.will_close
+            with http.client.HTTPResponse(connection.sock, method=method) as response:
+                response.begin()
+                reply = Reply(response.status, response.reason, response.headers, response.read())
+                keep = not response.will_close
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"{self.url} gave no answer within {self._timeout_s:g} s. Give it longer with connect(timeout_s=…).",
@@ -83,6 +89,13 @@ class Connections:
             else:
                 connection.close()
         return reply
+
+    def _head(self, method: str, path: str) -> bytes:
+        """All of a request's head up to the length of its body."""
+        host = urlsplit(self.url).netloc.rpartition("@")[2]
+        head = HEAD.format(method=method, path=self._path + path, host=host, version=__version__).encode("latin-1")
+        self._heads[method, path] = head
+        return head
 
     def _take(self) -> http.client.HTTPConnection | None:
         """A connection that is open and idle. Those of before a fork belong to the parent."""
@@ -120,9 +133,9 @@ def _parts(url: str) -> tuple[str, bool, str, int | None, str]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
-    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+    if not host or not text.isascii() or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
         raise UsageError(f"{url!r} is not the URL of a server. It looks like http://127.0.0.1:8000.", url=url)
-    path = parts.path.rstrip("/")
+    path = quote(parts.path.rstrip("/"), safe="/%")
     return text.rstrip("/"), parts.scheme == "https", host, port, path
 
 
