@@ -1,0 +1,215 @@
+"""Which column feeds which field: by name, by `--map field=column`, by `--map features=f0..f29`.
+
+A vector from a range of columns is read item by item with the one coercion, as if it were that many fields, and put
+together afterwards: `features` of float32[30] from `f0..f29` becomes (rows, 30) float32.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twofold._errors import FieldError, InputError, UsageError
+from twofold._signature import Coerced, Field, List, Signature, Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from twofold._batch.sources import Piece
+    from twofold._columns import Batch
+
+__all__ = ["Columns", "Read", "Reading", "match_columns", "named"]
+
+Columns = dict[str, str | list[str]]
+"""Field -> its column, or the columns of its items. A field with a default and no column is absent."""
+
+RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)", re.DOTALL)
+SHOWN_COLUMNS = 30
+
+
+def named(columns: Iterable[str]) -> str:
+    """Column names for a message; the first thirty of them."""
+    names = list(columns)
+    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
+    return (", ".join(names[:SHOWN_COLUMNS]) or "none") + more
+
+
+def match_columns(signature: Signature, available: Sequence[str], given: Mapping[str, str], source: str) -> Columns:
+    """The columns of each field. `given` is what `--map` says; `source` names the input in messages.
+
+    UsageError for a `--map` that names something that is not there; InputError for a required field without a column.
+    """
+    fields = {field.name: field for field in signature.inputs}
+    there = set(available)
+    for name in given:
+        if name not in fields:
+            raise UsageError(f"--map {name}={given[name]}: the model has no field {name!r}. Its fields: {named(fields)}.")
+    found: Columns = {}
+    for name, field in fields.items():
+        if name not in given:
+            if name in there:
+                found[name] = name
+            continue
+        columns = _expand(field, given[name], there)
+        absent = [column for column in ([columns] if isinstance(columns, str) else columns) if column not in there]
+        if absent:
+            raise UsageError(
+                f"--map {name}={given[name]}: {source} has no column {absent[0]!r}. Its columns: {named(available)}."
+            )
+        found[name] = columns
+    missing = [field.name for field in signature.inputs if field.required and field.name not in found]
+    if missing:
+        raise InputError(
+            f"{source} has no column {', '.join(map(repr, missing))}, which the model needs. Its columns: "
+            f"{named(available)}. Where one of them has the values under another name, say so: "
+            f"--map {missing[0]}=COLUMN",
+            missing=missing,
+        )
+    return found
+
+
+def _expand(field: Field, given: str, there: set[str]) -> str | list[str]:
+    match = RANGE.fullmatch(given)
+    if given in there or match is None:
+        return given
+    prefix, first, again, last = match.group("prefix", "first", "again", "last")
+    if again not in ("", prefix):
+        raise UsageError(
+            f"--map {field.name}={given}: a range of columns has the same letters on both sides, like f0..f29."
+        )
+    step = 1 if int(last) >= int(first) else -1
+    columns = [f"{prefix}{number:0{len(first)}d}" for number in range(int(first), int(last) + step, step)]
+    kind = field.type
+    if isinstance(kind, Tensor):
+        if len(columns) != math.prod(kind.shape):
+            raise UsageError(
+                f"--map {field.name}={given}: these are {len(columns)} columns, and the field takes {math.prod(kind.shape)}."
+            )
+    elif not isinstance(kind, List):
+        raise UsageError(f"--map {field.name}={given}: a range of columns makes a vector, and this field is none.")
+    return columns
+
+
+@dataclass
+class Read:
+    """The rows of a piece that fit. `good` are their positions among its whole rows (None: all fit); `misfits` has the
+    others; `items` are the same rows with each item of a vector from a range in a column of its own."""
+
+    batch: Batch
+    good: np.ndarray | None
+    misfits: dict[int, list[FieldError]]
+    items: Batch
+
+
+class Reading:
+    """Reads the columns of a piece as rows of the signature's inputs."""
+
+    def __init__(self, signature: Signature, columns: Columns) -> None:
+        self.signature = signature
+        self.columns = columns
+        self._of: dict[str, str] = {}
+        """What the coercion calls a value -> its column."""
+        fields: list[Field] = []
+        for field in signature.inputs:
+            where = columns.get(field.name)
+            if isinstance(where, list):
+                items = [_item(field, index) for index in range(len(where))]
+                fields.extend(items)
+                self._of.update(zip([item.name for item in items], where, strict=True))
+            else:
+                fields.append(field)
+                if where is not None:
+                    self._of[field.name] = where
+        self._whole = len(fields) == len(signature.inputs)
+        self._by_item = Signature(tuple(fields), (), nulls_as_nan=signature.nulls_as_nan)
+        self._by_name = all(name == column for name, column in self._of.items())
+        self._fields = {field.name: field for field in fields}
+
+    @property
+    def needed(self) -> list[str]:
+        """The input columns that are read, each once."""
+        return list(dict.fromkeys(self._of.values()))
+
+    def field_of(self, column: str) -> Field | None:
+        """The one field (or item of a vector) that reads this column; None where none or several do."""
+        found = [name for name, source in self._of.items() if source == column]
+        return self._fields[found[0]] if len(found) == 1 else None
+
+    def read(self, piece: Piece) -> Read:
+        """The whole rows of a piece. Field errors name an item of a vector as `features[3]`."""
+        coerced = self._coerce(self._by_item, self._of, piece)
+        batch = coerced.batch if self._whole else self._put_together(coerced.batch)
+        return Read(batch, coerced.good, coerced.misfits, coerced.batch)
+
+    def typed(self, column: str, read: Read) -> pa.Array:
+        """The values of a column in the type of the field that reads it, for the rows that fit."""
+        field = self.field_of(column)
+        assert field is not None
+        arrow = read.items.arrow()
+        return arrow.column(arrow.schema.get_field_index(field.name))
+
+    def read_alone(self, column: str, piece: Piece) -> Coerced | None:
+        """One column of a piece by itself, as the one field that reads it; None where there is no such field."""
+        field = self.field_of(column)
+        if field is None:
+            return None
+        alone = Signature((field,), (), nulls_as_nan=self.signature.nulls_as_nan)
+        return self._coerce(alone, {field.name: column}, piece)
+
+    def _coerce(self, signature: Signature, of: Mapping[str, str], piece: Piece) -> Coerced:
+        if piece.origin == "json":
+            records: Sequence[object] = piece.records
+            if not self._by_name:
+                records = [{name: r[column] for name, column in of.items() if column in r} for r in piece.records]
+            return signature.read_json(records, ignore_unknown=True)
+        columns = {name: piece.columns[column] for name, column in of.items()}
+        if piece.origin == "text":
+            return signature.read_text(columns, piece.n_whole)
+        return signature.read_arrow(columns, piece.n_whole)
+
+    def _put_together(self, batch: Batch) -> Batch:
+        import pyarrow as pa
+
+        from twofold._columns import Batch
+
+        arrow = batch.arrow()
+        arrays = []
+        for field in self.signature.inputs:
+            where = self.columns.get(field.name)
+            if isinstance(where, list):
+                arrays.append(self._vector(field, batch, len(where)))
+            else:
+                arrays.append(arrow.column(self._by_item.input_schema.get_field_index(field.name)))
+        return Batch.from_arrow(pa.RecordBatch.from_arrays(arrays, schema=self.signature.input_schema))
+
+    def _vector(self, field: Field, batch: Batch, n_items: int) -> pa.Array:
+        import numpy as np
+        import pyarrow as pa
+
+        from twofold._columns import Batch
+
+        schema = self.signature.input_schema
+        at = schema.get_field_index(field.name)
+        names = [_item(field, index).name for index in range(n_items)]
+        if isinstance(field.type, Tensor):
+            stacked = np.stack([batch.numpy(name) for name in names], axis=1)
+            shaped = stacked.reshape(batch.n_rows, *field.type.shape)
+            only = Batch.from_numpy(pa.schema([schema.field(at)]), {field.name: shaped})
+            return only.arrow().column(0)
+        arrow = batch.arrow()
+        items = pa.concat_arrays([arrow.column(arrow.schema.get_field_index(name)) for name in names])
+        order = np.arange(batch.n_rows * n_items).reshape(n_items, batch.n_rows).T.reshape(-1)
+        offsets = pa.array(np.arange(batch.n_rows + 1) * n_items, pa.int32())
+        return pa.ListArray.from_arrays(offsets, items.take(pa.array(order)), type=schema.field(at).type)
+
+
+def _item(field: Field, index: int) -> Field:
+    kind: Any = field.type
+    name = f"{field.name}[{index}]"
+    if isinstance(kind, Tensor):
+        return Field(name, kind.item)
+    return Field(name, kind.item.type, kind.item.nullable, constraints=kind.item.constraints)

@@ -1,0 +1,128 @@
+"""Three stages at once: reading ahead, the work itself in the calling thread, writing behind.
+
+At most one finished item waits between two stages, so that memory is bounded by the items in hand.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+__all__ = ["ahead", "behind"]
+
+T = TypeVar("T")
+WAITING_ITEMS = 1
+
+
+class _Stopped(Exception):
+    """The other side needs no more."""
+
+
+class _Failed:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+_END: Any = object()
+
+
+class _Pipe(Generic[T]):
+    """A bounded queue that can be closed while somebody waits to put."""
+
+    def __init__(self) -> None:
+        self._items: queue.Queue[Any] = queue.Queue(WAITING_ITEMS)
+        self._closed = False
+
+    def put(self, item: Any) -> None:
+        while not self._closed:
+            try:
+                return self._items.put(item, timeout=1.0)
+            except queue.Full:
+                continue
+        raise _Stopped
+
+    def get(self) -> Any:
+        return self._items.get()
+
+    def close(self) -> None:
+        """Drop what waits; who puts is stopped, who gets is told that this is the end."""
+        self._closed = True
+        try:
+            while True:
+                self._items.get_nowait()
+        except queue.Empty:
+            pass
+        try:
+            self._items.put_nowait(_END)
+        except queue.Full:  # put by the other side a moment ago, which now finds the pipe closed
+            pass
+
+
+def ahead(items: Iterator[T], name: str) -> Iterator[T]:
+    """The same items, made in a thread that is one ahead. What it raises is raised here, in its turn."""
+    pipe: _Pipe[T] = _Pipe()
+
+    def make() -> None:
+        try:
+            for item in items:
+                pipe.put(item)
+            pipe.put(_END)
+        except _Stopped:
+            pass
+        except BaseException as error:
+            try:
+                pipe.put(_Failed(error))
+            except _Stopped:
+                pass
+
+    thread = threading.Thread(target=make, name=name, daemon=True)
+    thread.start()
+    try:
+        while (item := pipe.get()) is not _END:
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item
+    finally:
+        pipe.close()
+        thread.join()
+
+
+@contextmanager
+def behind(work: Callable[[T], None], name: str) -> Iterator[Callable[[T], None]]:
+    """Gives a function that hands an item to `work`, which runs in a thread; leaving waits until all are done.
+
+    What `work` raises is raised at the next item, or when leaving; it is not called again after that.
+    """
+    pipe: _Pipe[T] = _Pipe()
+    failed: list[BaseException] = []
+
+    def consume() -> None:
+        try:
+            while (item := pipe.get()) is not _END:
+                work(item)
+        except BaseException as error:
+            failed.append(error)
+            pipe.close()
+
+    thread = threading.Thread(target=consume, name=name, daemon=True)
+    thread.start()
+
+    def put(item: T) -> None:
+        try:
+            pipe.put(item)
+        except _Stopped:
+            raise failed[0] from None
+
+    try:
+        yield put
+        put(_END)
+    except BaseException:
+        pipe.close()  # what waits is dropped; what is being written comes to its end
+        raise
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]

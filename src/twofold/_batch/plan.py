@@ -1,0 +1,203 @@
+"""What a run will do: its columns, its splits and the fingerprint that ties its parts together."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twofold._batch.formats import Format
+from twofold._batch.mapping import Columns, Reading, match_columns, named
+from twofold._batch.output import Output
+from twofold._batch.record import digest
+from twofold._batch.sources import InputScan, cut
+from twofold._batch.work import SplitTask, Work
+from twofold._errors import UsageError
+from twofold._options import BatchOptions
+from twofold._signature import Float, Int, Signature, Tensor, arrow_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Identities", "ModelFacts", "fingerprint", "identities", "make_work", "plan_splits", "split_rows_for"]
+
+BATCH_ROWS = 8192
+BATCH_BYTES = 16 << 20
+PIECE_ROWS = 32768
+PIECE_BYTES = 8 << 20
+SPLIT_ROWS = 1 << 17
+SPLIT_BYTES = 64 << 20
+SPLIT_S = 2.0
+MOST_SPLITS = 10_000
+TEXT_BYTES = 32
+
+Identities = dict[str, tuple[int, int]]
+"""Path of an input -> its size and mtime in ns."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a worker tells about the model it loaded."""
+
+    name: str
+    version: str
+    signature: Signature
+    drops_gil: bool
+    settings: dict[str, Any]
+    """What the reference says beyond the model: --set, --outputs, --nulls."""
+
+
+def identities(paths: Sequence[Path]) -> Identities:
+    """Sizes and times, taken before the first look into a file."""
+    found = {}
+    for path in paths:
+        stat = os.stat(path)  # noqa: PTH116
+        found[str(path)] = (stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, output: Output, work: Work) -> dict[str, Any]:
+    """Everything that shapes the output. A run with another one is another run."""
+    return {
+        "model": model.version,
+        "signature": digest(model.signature.to_json()),
+        "inputs": [[os.path.abspath(path), list(identity)] for path, identity in inputs.items()],  # noqa: PTH100
+        **model.settings,
+        "map": options.map,
+        "keep": None if options.keep is None else list(options.keep),
+        "rename": options.rename,
+        "limit": options.limit_rows,
+        "batch_rows": work.batch_rows,
+        "split_rows": options.split_rows,
+        "output": str(output.format),
+    }
+
+
+def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOptions, output: Output) -> Work:
+    """Match columns and fields, and lay down the output's schema. UsageError and InputError say which name is wrong."""
+    import pyarrow as pa
+
+    signature, source = model.signature, f"the input {given!r}"
+    columns = match_columns(signature, scan.schema.names, options.map, source)
+    kept = _kept(scan.schema.names, options.keep, source)
+    answers = _answers(signature, options.rename, kept)
+    typed = _typed(scan, columns, signature, kept, output)
+    fields = []
+    reading = Reading(signature, columns)
+    for name in kept:
+        field = reading.field_of(name) if name in typed else None
+        fields.append(scan.schema.field(name) if field is None else pa.field(name, arrow_type(field.type)))
+    fields.extend(signature.output_schema.field(output_name).with_name(column) for output_name, column in answers.items())
+    row_bytes = _row_bytes(scan.schema) + _signature_bytes(signature)
+    batch_rows = options.batch_rows or max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
+    metadata = {key: value for key, value in (scan.schema.metadata or {}).items() if key != b"pandas"}
+    return Work(
+        signature=signature,
+        input_schema=scan.schema,
+        output_schema=pa.schema(fields, metadata=metadata or None),
+        columns=columns,
+        kept=kept,
+        typed=frozenset(typed),
+        answers=answers,
+        format=output.format,
+        header=output.is_folder,
+        parts=output.parts,
+        splits=output.splits,
+        tmp=output.tmp,
+        batch_rows=batch_rows,
+        piece_rows=batch_rows * max(1, min(PIECE_ROWS, PIECE_BYTES // row_bytes) // batch_rows),
+    )
+
+
+def _kept(available: Sequence[str], keep: Sequence[str] | None, source: str) -> tuple[str, ...]:
+    if keep is None:
+        return tuple(available)
+    absent = [name for name in keep if name not in set(available)]
+    if absent:
+        raise UsageError(f"--keep {absent[0]}: {source} has no such column. Its columns: {named(available)}.")
+    return tuple(dict.fromkeys(keep))
+
+
+def _answers(signature: Signature, rename: dict[str, str], kept: Sequence[str]) -> dict[str, str]:
+    names = [field.name for field in signature.outputs]
+    for name in rename:
+        if name not in names:
+            raise UsageError(f"--rename {name}={rename[name]}: the model has no output {name!r}. Its outputs: {named(names)}.")
+    answers = {name: rename.get(name, name) for name in names}
+    taken = set(kept)
+    for name, column in answers.items():
+        if column in taken:
+            raise UsageError(
+                f"the output would have two columns {column!r}: one of the input, or of another output, and the model's "
+                f"{name!r}. Give the model's another name (--rename {name}=NAME), or keep other columns (--keep)."
+            )
+        taken.add(column)
+    return answers
+
+
+def _typed(scan: InputScan, columns: Columns, signature: Signature, kept: Sequence[str], output: Output) -> list[str]:
+    """The kept columns that take their field's type: those of text and JSON, unless text stays text."""
+    if scan.format.name not in ("csv", "jsonl") or scan.format.name == output.format.name:
+        return []
+    reading = Reading(signature, columns)
+    return [name for name in kept if reading.field_of(name) is not None]
+
+
+def _row_bytes(schema: pa.Schema) -> int:
+    return max(1, sum(_arrow_bytes(field.type) for field in schema))
+
+
+def _arrow_bytes(kind: pa.DataType) -> int:
+    import pyarrow.types as kinds
+
+    if kinds.is_fixed_size_list(kind):
+        return int(kind.list_size) * _arrow_bytes(kind.value_type)
+    try:
+        return max(1, int(kind.bit_width) // 8)
+    except ValueError:
+        return TEXT_BYTES
+
+
+def _signature_bytes(signature: Signature) -> int:
+    total = 0
+    for field in (*signature.inputs, *signature.outputs):
+        kind, items = field.type, 1
+        if isinstance(kind, Tensor):
+            items, kind = math.prod(kind.shape), kind.item
+        total += items * (kind.bits // 8 if isinstance(kind, Int | Float) else TEXT_BYTES)
+    return total
+
+
+def split_rows_for(scan: InputScan, row_s: float | None) -> int:
+    """Rows of a split where the user names none: about two seconds of work, at most 131,072 rows and 64 MiB.
+
+    A power of four below that, so that two runs of the same job mostly agree. `row_s`: seconds of a row (None: unknown).
+    """
+    stored = sum(os.path.getsize(file.path) for file in scan.files)  # noqa: PTH202
+    n_rows = max(scan.n_rows, 1)
+    rows = min(SPLIT_ROWS, max(1, int(SPLIT_BYTES / max(stored / n_rows, _row_bytes(scan.schema)))))
+    wanted = 1024.0 if row_s is None else SPLIT_S / max(row_s, 1e-9)
+    chosen = SPLIT_ROWS
+    while chosen > 1 and chosen > wanted:
+        chosen //= 4
+    return max(1, min(rows, chosen), -(-n_rows // MOST_SPLITS))
+
+
+def plan_splits(
+    scan: InputScan, split_rows: int, options: BatchOptions, run_digest: str, inputs: Identities, output: Format
+) -> list[SplitTask]:
+    """The splits of a run in order; their parts' names follow from the run's fingerprint and the rows they have."""
+    left = scan.n_rows if options.limit_rows is None else min(options.limit_rows, scan.n_rows)
+    tasks: list[SplitTask] = []
+    for file in cut(scan, split_rows):
+        n_rows = min(file.n_rows, left)
+        if not n_rows:
+            break
+        left -= n_rows
+        index = len(tasks)
+        name = f"part-{index:06d}-{digest([run_digest, file.to_json(), n_rows])[:10]}{output.suffix}"
+        tasks.append(SplitTask(index, name, file, n_rows, inputs[file.path]))
+    return tasks

@@ -1,0 +1,138 @@
+"""What a worker must know to compute the splits of a run: made by the plan, carried as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twofold._batch.formats import Format
+from twofold._batch.mapping import Columns, Reading
+from twofold._batch.sources import FileSplit, schema_from_text, schema_to_text
+from twofold._signature import Signature
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["SplitTask", "Work"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """The same for all splits of a run.
+
+    `columns` feed the fields; `kept` are the input's columns that the output has; `typed` those of them that take the
+    type of the field that reads them (text has no types of its own); `answers` maps the model's outputs to their
+    columns. `header`: parts stand for themselves (a
+    folder), they are not joined. A model call sees at most `batch_rows`; pieces of `piece_rows` are read and written.
+    """
+
+    signature: Signature
+    input_schema: pa.Schema
+    output_schema: pa.Schema
+    columns: Columns
+    kept: tuple[str, ...]
+    typed: frozenset[str]
+    answers: dict[str, str]
+    format: Format
+    header: bool
+    parts: Path
+    splits: Path
+    tmp: Path
+    batch_rows: int
+    piece_rows: int
+
+    @cached_property
+    def reading(self) -> Reading:
+        return Reading(self.signature, self.columns)
+
+    @cached_property
+    def read_columns(self) -> list[str]:
+        """The columns that must be read, in the input's order."""
+        wanted = {*self.kept, *self.reading.needed}
+        return [name for name in self.input_schema.names if name in wanted]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "signature": self.signature.to_json(),
+            "input_schema": schema_to_text(self.input_schema),
+            "output_schema": schema_to_text(self.output_schema),
+            "columns": self.columns,
+            "kept": list(self.kept),
+            "typed": sorted(self.typed),
+            "answers": self.answers,
+            "format": [self.format.name, self.format.compression, self.format.suffix],
+            "header": self.header,
+            "parts": str(self.parts),
+            "splits": str(self.splits),
+            "tmp": str(self.tmp),
+            "batch_rows": self.batch_rows,
+            "piece_rows": self.piece_rows,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Work:
+        return cls(
+            signature=Signature.from_json(values["signature"]),
+            input_schema=schema_from_text(values["input_schema"]),
+            output_schema=schema_from_text(values["output_schema"]),
+            columns=values["columns"],
+            kept=tuple(values["kept"]),
+            typed=frozenset(values["typed"]),
+            answers=values["answers"],
+            format=Format(*values["format"]),
+            header=values["header"],
+            parts=Path(values["parts"]),
+            splits=Path(values["splits"]),
+            tmp=Path(values["tmp"]),
+            batch_rows=values["batch_rows"],
+            piece_rows=values["piece_rows"],
+        )
+
+
+@dataclass(frozen=True)
+class SplitTask:
+    """One split: the rows `file` names (the first `n_rows` of them), and the name of its part.
+
+    `identity` is the size and mtime (ns) of the file when the run was planned. `given_up` are rows (of the file) that
+    are not computed any more: [row, code, message]; `careful` are ranges of rows that are computed at most so many
+    at a call, because a worker was lost or hung among them: [first, last + 1, rows].
+    """
+
+    index: int
+    name: str
+    file: FileSplit
+    n_rows: int
+    identity: tuple[int, int]
+    given_up: Sequence[tuple[int, str, str]] = ()
+    careful: Sequence[tuple[int, int, int]] = ()
+
+    @property
+    def stem(self) -> str:
+        return self.name.partition(".")[0]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "index": self.index,
+            "name": self.name,
+            "file": self.file.to_json(),
+            "n_rows": self.n_rows,
+            "identity": list(self.identity),
+            "given_up": [list(item) for item in self.given_up],
+            "careful": [list(item) for item in self.careful],
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> SplitTask:
+        size, mtime_ns = values["identity"]
+        return cls(
+            index=values["index"],
+            name=values["name"],
+            file=FileSplit.from_json(values["file"]),
+            n_rows=values["n_rows"],
+            identity=(size, mtime_ns),
+            given_up=[tuple(item) for item in values["given_up"]],
+            careful=[tuple(item) for item in values["careful"]],
+        )
