@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -189,7 +190,8 @@ class Batch:
                 self._arrow = pa.RecordBatch.from_struct_array(empty)
                 return self._arrow
             if self._rows is not None:
-                columns = list(zip(*self._rows, strict=True)) or [()] * len(layout.names)
+                # column by column: zip(*rows) would make an iterator a row, and is many times slower
+                columns = [list(map(itemgetter(at), self._rows)) for at in range(len(layout.names))]
                 arrays = [c.arrow_from_values(v) for c, v in zip(layout.codecs, columns, strict=True)]
             else:
                 arrays = [c.arrow_from_numpy(self._numpy[n]) for n, c in zip(layout.names, layout.codecs, strict=True)]
