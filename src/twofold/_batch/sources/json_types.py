@@ -20,10 +20,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from twofold._batch.formats import JSON_MARK
-from twofold._batch.sources.streams import Block, matching_lines
+from twofold._batch.sources.streams import Block
 from twofold._signature.misfit import JsonNumber
 
-__all__ = ["Columns", "RecordTypes", "merge_columns", "schema_of"]
+__all__ = ["SPECIAL", "Columns", "RecordTypes", "merge_columns", "schema_of"]
 
 EXACT: Final = 1 << 53
 MAX_STRUCT_FIELDS: Final = 200
@@ -31,7 +31,6 @@ WORDS: Final = frozenset(("NaN", "Infinity", "-Infinity"))
 
 SPECIAL = r'(^|[^\d.])\d{16}|"NaN"|Infinity"'
 """Integers that may be beyond 2^53, and the words: where there are any, a block is looked at value by value."""
-SIGNS = (b":-", b": -", b"[-", b",-", b", -")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +69,14 @@ class RecordTypes:
         self.columns: Columns = {}
         self._seen: dict[tuple[object, ...], list[str]] = {}
 
-    def see(self, block: Block, records: list[dict[str, Any]]) -> None:
-        """Take in the records of a block."""
-        if matching_lines(block, SPECIAL).any():
+    def see(self, block: Block, records: list[dict[str, Any]], *, special: bool) -> None:
+        """Take in the records of a block; `special`: some of its lines match `SPECIAL`."""
+        if special:
             for record in records:
                 for name, value in record.items():
                     self._add(name, kind_of(value))
             return
-        integers = Integers(-EXACT if any(sign in block.data for sign in SIGNS) else 0, EXACT)
+        integers = Integers(-EXACT if b"-" in block.data else 0, EXACT)
         for record in records:
             # Most records look like one before: then only what is inside lists and objects is new.
             look = (integers.low, *record, *map(type, record.values()))

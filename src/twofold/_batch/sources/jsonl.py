@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from twofold._batch.sources.base import Broken, FileScan, FileSplit, Piece
-from twofold._batch.sources.json_types import Columns, RecordTypes, schema_of
+from twofold._batch.sources.json_types import SPECIAL, Columns, RecordTypes, schema_of
 from twofold._batch.sources.records import line_ends
 from twofold._batch.sources.streams import Block, Lexer, Marks, mark, matching_lines, read_blocks, split_marks
 from twofold._errors import NotJson
@@ -44,7 +45,7 @@ class JsonMarks:
 class JsonlSource:
     def scan(self, path: Path, *, mark_rows: int) -> FileScan:
         types = RecordTypes()
-        marks, n_rows = mark(path, LEXER, mark_rows, lambda block: types.see(block, records_of(block)[0]))
+        marks, n_rows = mark(path, LEXER, mark_rows, lambda block: _look(types, block))
         return FileScan(str(path), schema_of(types.columns), n_rows, JsonMarks(marks, types.columns))
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
@@ -60,9 +61,20 @@ class JsonlSource:
                 row += part.n_rows
 
 
-def records_of(block: Block) -> tuple[list[dict[str, Any]], dict[int, Broken]]:
-    """The objects of a block of lines, without quarantine's fields, and the lines that are broken."""
-    inexact = matching_lines(block, INEXACT)
+def _look(types: RecordTypes, block: Block) -> None:
+    """Take the types of a block's records in. Nearly always one search for all that is unusual finds nothing."""
+    unusual = bool(matching_lines(block, f"{INEXACT}|{SPECIAL}").any())
+    records, _ = records_of(block, matching_lines(block, INEXACT) if unusual else np.zeros(block.n_rows, bool))
+    types.see(block, records, special=unusual and bool(matching_lines(block, SPECIAL).any()))
+
+
+def records_of(block: Block, inexact: np.ndarray | None = None) -> tuple[list[dict[str, Any]], dict[int, Broken]]:
+    """The objects of a block of lines, without quarantine's fields, and the lines that are broken.
+
+    `inexact`: which lines match `INEXACT`, where that is known.
+    """
+    if inexact is None:
+        inexact = matching_lines(block, INEXACT)
     records = None if inexact.any() else _decode_at_once(block)
     broken: dict[int, Broken] = {}
     if records is None:
