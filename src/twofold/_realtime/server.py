@@ -90,6 +90,11 @@ class Server:
         self._listening = bind(options.host, options.port)
         self._board = Board.create() if os.name == "posix" else None
 
+    @property
+    def url(self) -> str:
+        """Where it listens. To be asked before it ends."""
+        return url_of(self._listening, self._options.host)
+
     def stop(self) -> None:
         """Drain: requests in flight are answered, then `run` returns. The second time: end at once."""
         self._events.put((None, {"stop": True}))
@@ -267,8 +272,7 @@ class Server:
         if not self._announced:
             assert self._facts is not None
             self._announced = True
-            url = url_of(self._listening, self._options.host)
-            self._announce(f"twofold serving {self._facts['name']} (version {self._facts['version']}) at {url}")
+            self._announce(f"twofold serving {self._facts['name']} (version {self._facts['version']}) at {self.url}")
 
     def _leave(self, place: _Place) -> None:
         """Let a server process answer what it has, and go; what does not serve yet is ended."""

@@ -1,0 +1,89 @@
+"""A server in threads of this process: for models that only this process has, typed in a notebook, say.
+
+The event loop has a thread, and the model's calls another (as many as it declares), so that a slow model holds up
+nobody but its callers. It shares this process with everything else in it: for load there is `server`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from twofold._options import ServeOptions
+from twofold._realtime.backends import WaitingBackend
+from twofold._realtime.http.server import serve_http
+from twofold._realtime.listening import bind, refusal, url_of
+from twofold._realtime.service import Service
+from twofold._runner import Runner
+
+if TYPE_CHECKING:
+    from twofold._model import Model
+
+__all__ = ["ThreadedServer"]
+
+BACKLOG = 128
+
+
+class ThreadedServer:
+    """Serves a loaded model. `run` it in one thread; `stop` may be called from any."""
+
+    def __init__(self, model: Model, options: ServeOptions, announce: Callable[[str], None]) -> None:
+        self._model = model
+        self._options = options
+        self._announce = announce
+        self._listening = bind(options.host, options.port)
+        self.url = url_of(self._listening, options.host)
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._stops = 0
+        self._serving: asyncio.Task[None] | None = None
+
+    def run(self) -> int:
+        """Serve. Returns 0 after a drain, 130 when that was cut short."""
+        try:
+            try:
+                self._listening.listen(BACKLOG)
+            except OSError as error:
+                raise refusal(error, self._options.host, self._options.port) from error
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner, suppress(asyncio.CancelledError):
+                runner.run(self._serve())
+                return 0
+            return 130
+        finally:
+            self._listening.close()
+            self._loop.close()
+
+    def stop(self) -> None:
+        """Drain: requests in flight are answered, then `run` returns. The second time: end at once."""
+        with suppress(RuntimeError):  # the loop has been closed: it is over
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self._stops += 1
+        self._stop.set()
+        if self._stops > 1 and self._serving is not None:
+            self._serving.cancel()
+
+    async def _serve(self) -> None:
+        model, options = self._model, self._options
+        service = Service(
+            model.signature,
+            model.version,
+            model.name,
+            WaitingBackend(Runner(model)),
+            deadline_s=options.deadline_s,
+            max_body_bytes=options.max_body_bytes,
+            batch_rows=options.batch_rows,
+            example=model.example,
+        )
+        self._serving = asyncio.current_task()
+        where = f"twofold serving {model.name} (version {model.version}) at {self.url}"
+        await serve_http(
+            service,
+            self._listening,
+            stop=self._stop,
+            on_ready=lambda: self._announce(where),
+            drain_s=options.deadline_s,
+        )
