@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from msgspec import Meta
+from numpy.typing import NDArray
 
 from tests.signature.lines import records_of_lines
 from twofold._columns import Batch
@@ -29,11 +32,14 @@ from twofold._signature import (
     Int,
     List,
     Scalar,
+    Shape,
     Signature,
     String,
     Struct,
     Tensor,
     Type,
+    read_hints,
+    type_name,
 )
 from twofold._signature.misfit import expected_words
 from twofold._signature.text import text_reader
@@ -92,7 +98,7 @@ def tables():
         if line.startswith("## "):
             heading, header = line[3:], None
         elif line.startswith("|"):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
             if header is None:
                 header = cells
             elif not set(line) <= set("|-"):
@@ -236,6 +242,36 @@ def test_written(words, value, text):
     assert signature.encode_rows(Batch.from_arrow(batch.arrow())) == [answer]
     assert repr(signature.decode_row(answer)) == repr(row)
     assert repr(signature.decode_row(msgspec.json.encode(signature.json_row(signature.inputs, row)))) == repr(row)
+
+
+@dataclass
+class Point:
+    x: float
+    y: float
+
+
+DECLARED = [cells for _, header, cells in tables() if header[-1] == "Type" and header[0] == "Annotation"]
+
+
+@pytest.mark.parametrize(("annotation", "words"), DECLARED)
+def test_declared(annotation, words):
+    names = {
+        "Point": Point,
+        "Literal": Literal,
+        "Annotated": Annotated,
+        "NDArray": NDArray,
+        "Meta": Meta,
+        "Shape": Shape,
+    }
+
+    def predict(a, b) -> float:
+        return 0.0
+
+    hint = eval(code(annotation), PYTHON | names)
+    predict.__annotations__ = {"a": hint, "b": int, "return": float}
+    field = read_hints(predict, skip_self=False).inputs[0]
+    shown = type_name(field.type) if isinstance(field.type, Bool | Int | Struct) else ""
+    assert words in (expected_words(field), shown)
 
 
 def test_every_type_has_its_table():
