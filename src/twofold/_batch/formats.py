@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 from twofold._errors import UsageError
 
-if TYPE_CHECKING:
-    from twofold._batch.sinks.base import Sink
-    from twofold._batch.sources.base import Source
-
-__all__ = ["FORMATS", "JSON_MARK", "Format", "find_format", "format_of", "sink_for", "source_for"]
+__all__ = ["FORMATS", "JSON_MARK", "SINKS", "SOURCES", "Format", "find_format", "format_of"]
 
 FORMATS: Final[dict[str, str]] = {
     ".parquet": "parquet",
@@ -88,13 +83,3 @@ def format_of(path: str | Path) -> Format:
             path=str(path),
         )
     return found
-
-
-def source_for(file_format: Format) -> Source:
-    """The source that reads this format."""
-    return cast("Source", import_module(SOURCES[file_format.name]).SOURCE)
-
-
-def sink_for(file_format: Format) -> Sink:
-    """The sink that writes this format."""
-    return cast("Sink", import_module(SINKS[file_format.name]).SINK)

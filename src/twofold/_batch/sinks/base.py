@@ -6,10 +6,11 @@ import errno
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from twofold._batch.formats import Format, sink_for
+from twofold._batch.formats import SINKS, Format
 from twofold._errors import OutputError
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Sink(Protocol):
     def joined(self, path: Path, schema: pa.Schema, file_format: Format) -> AbstractContextManager[Joiner]: ...
 
 
+def _sink_for(file_format: Format) -> Sink:
+    """The sink that writes this format."""
+    return cast("Sink", import_module(SINKS[file_format.name]).SINK)
+
+
 @contextmanager
 def open_part(path: Path, schema: pa.Schema, file_format: Format, *, header: bool = True) -> Iterator[Part]:
     """Write one part. `header=False` leaves out the first line of CSV: for parts that will be joined.
@@ -53,14 +59,14 @@ def open_part(path: Path, schema: pa.Schema, file_format: Format, *, header: boo
     Without any rows the part is a valid file with the schema. OutputError names a path that cannot be written.
     Not synced to disk: whoever commits the part does that.
     """
-    with _guarded(path, sink_for(file_format).part(path, schema, file_format, header=header)) as part:
+    with _guarded(path, _sink_for(file_format).part(path, schema, file_format, header=header)) as part:
         yield _GuardedPart(path, part)
 
 
 @contextmanager
 def open_join(path: Path, schema: pa.Schema, file_format: Format) -> Iterator[Joiner]:
     """Join parts into one file, in the order they are added; without parts it is a valid file with no rows."""
-    with _guarded(path, sink_for(file_format).joined(path, schema, file_format)) as joiner:
+    with _guarded(path, _sink_for(file_format).joined(path, schema, file_format)) as joiner:
         yield _GuardedJoiner(path, joiner)
 
 

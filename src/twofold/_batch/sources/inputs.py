@@ -6,11 +6,12 @@ import base64
 import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from twofold._batch.formats import Format, find_format, format_of, source_for
-from twofold._batch.sources.base import FileScan, FileSplit, Piece
+from twofold._batch.formats import SOURCES, Format, find_format, format_of
+from twofold._batch.sources.base import FileScan, FileSplit, Piece, Source
 from twofold._batch.sources.pieces import regroup
 from twofold._errors import InputError
 
@@ -34,6 +35,11 @@ class InputScan:
     @property
     def n_rows(self) -> int:
         return sum(scan.n_rows for scan in self.files)
+
+
+def _source_of(path: str | Path) -> Source:
+    """The source that reads this file."""
+    return cast("Source", import_module(SOURCES[format_of(path).name]).SOURCE)
 
 
 def expand_inputs(pattern: str | Path) -> list[Path]:
@@ -104,7 +110,7 @@ def scan_inputs(pattern: str | Path | Sequence[Path], *, mark_rows: int = MARK_R
     InputError names the file that is broken, or the column in which two files differ.
     """
     paths = list(pattern) if not isinstance(pattern, str | Path) else expand_inputs(pattern)
-    files = [source_for(format_of(path)).scan(path, mark_rows=mark_rows) for path in paths]
+    files = [_source_of(path).scan(path, mark_rows=mark_rows) for path in paths]
     file_format = format_of(paths[0])
     if file_format.name == "jsonl":
         from twofold._batch.sources.json_types import merge_columns, schema_of
@@ -150,13 +156,13 @@ def cut(scan: InputScan, split_rows: int) -> list[FileSplit]:
     """The whole input as splits of about `split_rows` rows, in order. A file without rows has none."""
     splits: list[FileSplit] = []
     for file in scan.files:
-        splits.extend(source_for(format_of(file.path)).splits(file, split_rows))
+        splits.extend(_source_of(file.path).splits(file, split_rows))
     return splits
 
 
 def read_split(split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:
     """The rows of a split, in order, in pieces of exactly `batch_rows` rows (the last one has the rest)."""
-    pieces = source_for(format_of(split.path)).read(split, schema, columns, batch_rows)
+    pieces = _source_of(split.path).read(split, schema, columns, batch_rows)
     return regroup(pieces, batch_rows)
 
 
