@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.common import EVEN, FEATURES, HERE, TWOFOLD, Cost, make_trees, run, show, workplace
+from benchmarks.common import EVEN, FEATURES, TWOFOLD, Cost, make_trees, run, show, workplace
 
-LOOP = [sys.executable, str(HERE / "loops.py")]
+LOOP = [sys.executable, "-m", "benchmarks.loops"]
 
 
 def make_numbers(path: Path, rows: int) -> Path:

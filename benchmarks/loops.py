@@ -14,12 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.even import parity
+
 Answers = Callable[[str, int], pa.Array]  # of a row group of a file
 
 
 def even(source: str, group: int) -> pa.Array:
     numbers = pq.ParquetFile(source).read_row_group(group, ["number"]).column(0).to_pylist()
-    return pa.array(["Even" if n % 2 == 0 else "Odd" for n in numbers])
+    return pa.array([parity(n) for n in numbers])
 
 
 def trees(path: str) -> Answers:

@@ -82,11 +82,13 @@ def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: s
     """Answer every row of INPUT with MODEL and write OUTPUT: the same rows in the same order, with all their columns
     and the answers beside them."""
     from twofold._batch import run_batch
+    from twofold._batch.progress import showing
     from twofold._options import BatchOptions
 
     columns, rename = pairs("--map", rest.pop("columns"), "FIELD=COLUMN"), pairs("--rename", rest.pop("rename"))
     options = BatchOptions(map=columns, rename=rename, keep=None if keep is None else names(keep), **rest)
-    report = run_batch(model.ref(), source, output, options)
+    with showing(output) as on_progress:
+        report = run_batch(model.ref(), source, output, options, on_progress=on_progress)
     click.echo(summary(report), err=True)
     if as_json:
         shown = report.to_json()
