@@ -33,6 +33,12 @@ class BatchOptions:
     overwrite: bool = False
     call_timeout_s: float = 300.0
 
+    def __post_init__(self) -> None:
+        for name in ("workers", "batch_rows", "split_rows", "limit_rows", "call_timeout_s"):
+            given = getattr(self, name)
+            if given is not None and not given > 0:
+                raise UsageError(f"{name} must be more than 0, and {given} was given.")
+
 
 @dataclass(frozen=True)
 class ServeOptions:

@@ -83,9 +83,9 @@ class Streak:
         self.kind, self.split = kind, task.index
         if self.batches >= LOST_BATCHES:
             raise RunStopped(
-                f"the model failed on every row of {LOST_BATCHES} batches in a row, always with {kind}: {first.message} "
-                f"(the last one begins after row {task.file.first_row} of {task.file.path}). That is the model, not the "
-                "rows: the run was stopped. What is committed stays; mend the model, then start again.",
+                f"the model failed on every row of {LOST_BATCHES} batches in a row, always with {kind}: "
+                f"{first.message} (in the rows of {task.file.path} from {task.file.first_row} on). That is the model, not "
+                "the rows, so the run was stopped. What is committed stays; mend the model, then start again.",
                 kind=kind,
                 traceback=first.traceback,
             )

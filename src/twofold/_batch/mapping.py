@@ -47,7 +47,9 @@ def match_columns(signature: Signature, available: Sequence[str], given: Mapping
     there = set(available)
     for name in given:
         if name not in fields:
-            raise UsageError(f"--map {name}={given[name]}: the model has no field {name!r}. Its fields: {named(fields)}.")
+            raise UsageError(
+                f"--map {name}={given[name]}: the model has no field {name!r}. Its fields: {named(fields)}."
+            )
     found: Columns = {}
     for name, field in fields.items():
         if name not in given:
@@ -87,7 +89,8 @@ def _expand(field: Field, given: str, there: set[str]) -> str | list[str]:
     if isinstance(kind, Tensor):
         if len(columns) != math.prod(kind.shape):
             raise UsageError(
-                f"--map {field.name}={given}: these are {len(columns)} columns, and the field takes {math.prod(kind.shape)}."
+                f"--map {field.name}={given}: these are {len(columns)} columns, and the field takes "
+                f"{math.prod(kind.shape)}."
             )
     elif not isinstance(kind, List):
         raise UsageError(f"--map {field.name}={given}: a range of columns makes a vector, and this field is none.")
@@ -142,6 +145,13 @@ class Reading:
     def read(self, piece: Piece) -> Read:
         """The whole rows of a piece. Field errors name an item of a vector as `features[3]`."""
         coerced = self._coerce(self._by_item, self._of, piece)
+        batch = coerced.batch if self._whole else self._put_together(coerced.batch)
+        return Read(batch, coerced.good, coerced.misfits, coerced.batch)
+
+    def read_table(self, table: pa.Table) -> Read:
+        """The same for all rows of an Arrow table."""
+        columns = {name: table.column(column) for name, column in self._of.items()}
+        coerced = self._by_item.read_arrow(columns, table.num_rows)
         batch = coerced.batch if self._whole else self._put_together(coerced.batch)
         return Read(batch, coerced.good, coerced.misfits, coerced.batch)
 

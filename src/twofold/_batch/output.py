@@ -1,13 +1,13 @@
 """Where a run writes: the output, and the state beside it.
 
-    x.parquet            out/                the output; appears by one rename
-    x.parquet.twofold/   out.twofold/        the state
-        lock                                 held while a run works
-        run.json                             see `record`
-        parts/                               committed parts, in the output's format; nothing else is ever in here
-        splits/                              for each part: its counts and its quarantined rows, committed before it
-        tmp/                                 what is being written
-        quarantine.jsonl                     all quarantined rows, when the run is done
+x.parquet            out/                the output; appears by one rename
+x.parquet.twofold/   out.twofold/        the state
+    lock                                 held while a run works
+    run.json                             see `record`
+    parts/                               committed parts, in the output's format; nothing else is ever in here
+    splits/                              for each part: its counts and its quarantined rows, committed before it
+    tmp/                                 what is being written
+    quarantine.jsonl                     all quarantined rows, when the run is done
 """
 
 from __future__ import annotations
@@ -92,16 +92,19 @@ def refuse_overlap(output: Output, inputs: list[Path], given: str) -> None:
     state = output.state.resolve()
     for path in inputs:
         found = path.resolve()
-        if found == target or target in found.parents or (output.path.exists() and os.path.samefile(path, output.path)):  # noqa: PTH121
+        same = output.path.exists() and path.samefile(output.path)
+        if same or found == target or target in found.parents:
             raise UsageError(
-                f"the output {output.shown()!r} is the input {str(path)!r} itself, or its folder. Choose another OUTPUT."
+                f"the output {output.shown()!r} is the input {str(path)!r} itself, or its folder. "
+                "Choose another OUTPUT."
             )
         if state in found.parents:
             raise UsageError(
                 f"the input {str(path)!r} lies in {str(output.state)!r}, which this run would replace. "
                 "Choose another OUTPUT."
             )
-    if (Path(given).is_dir() and Path(given).resolve() in target.parents) or target.match(os.path.abspath(given)):  # noqa: PTH100
+    pattern = os.path.abspath(given)  # noqa: PTH100 (a glob, perhaps)
+    if (Path(given).is_dir() and Path(given).resolve() in target.parents) or target.match(pattern):
         raise UsageError(
             f"the output {output.shown()!r} would itself be a part of the input {given!r}. Choose an OUTPUT elsewhere."
         )

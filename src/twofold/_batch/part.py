@@ -1,8 +1,8 @@
 """One split's part: written under a temporary name, then committed with its report and its quarantined rows.
 
-    splits/part-000003-1f….jsonl   its quarantined rows, if any
-    splits/part-000003-1f….json    its report
-    parts/part-000003-1f….parquet  the part: once this name is there, the split is done
+splits/part-000003-1f….jsonl   its quarantined rows, if any
+splits/part-000003-1f….json    its report
+parts/part-000003-1f….parquet  the part: once this name is there, the split is done
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ class _OpenPart:
         if self._rows_in != task.n_rows or self._rows_in != self._rows_out + self._rows_bad:
             raise RunStopped(
                 f"split {task.index} of {task.file.path!r} has {task.n_rows} rows, {self._rows_in} were read, "
-                f"{self._rows_out} answered and {self._rows_bad} quarantined: these do not add up, so nothing of it was "
-                "kept. This is a fault in twofold; please report it."
+                f"{self._rows_out} answered and {self._rows_bad} quarantined: these do not add up, so nothing of it "
+                "was kept. This is a fault in twofold; please report it."
             )
         self._writer = None
         self._opened.__exit__(None, None, None)
@@ -180,4 +180,3 @@ def _null_again(column: pa.Array, item: Answered, name: str, whole: pa.Array | N
     if whole is not None:
         there = there.take(whole)
     return pc.if_else(there, column, pa.scalar(None, column.type))
-

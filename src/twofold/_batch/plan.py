@@ -45,7 +45,6 @@ class ModelFacts:
     name: str
     version: str
     signature: Signature
-    drops_gil: bool
     settings: dict[str, Any]
     """What the reference says beyond the model: --set, --outputs, --nulls."""
 
@@ -59,7 +58,9 @@ def identities(paths: Sequence[Path]) -> Identities:
     return found
 
 
-def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, output: Output, work: Work) -> dict[str, Any]:
+def fingerprint(
+    model: ModelFacts, inputs: Identities, options: BatchOptions, output: Output, work: Work
+) -> dict[str, Any]:
     """Everything that shapes the output. A run with another one is another run."""
     return {
         "model": model.version,
@@ -90,7 +91,9 @@ def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOpti
     for name in kept:
         field = reading.field_of(name) if name in typed else None
         fields.append(scan.schema.field(name) if field is None else pa.field(name, arrow_type(field.type)))
-    fields.extend(signature.output_schema.field(output_name).with_name(column) for output_name, column in answers.items())
+    fields.extend(
+        signature.output_schema.field(output_name).with_name(column) for output_name, column in answers.items()
+    )
     row_bytes = _row_bytes(scan.schema) + _signature_bytes(signature)
     batch_rows = options.batch_rows or max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
     metadata = {key: value for key, value in (scan.schema.metadata or {}).items() if key != b"pandas"}
@@ -125,14 +128,17 @@ def _answers(signature: Signature, rename: dict[str, str], kept: Sequence[str]) 
     names = [field.name for field in signature.outputs]
     for name in rename:
         if name not in names:
-            raise UsageError(f"--rename {name}={rename[name]}: the model has no output {name!r}. Its outputs: {named(names)}.")
+            raise UsageError(
+                f"--rename {name}={rename[name]}: the model has no output {name!r}. Its outputs: {named(names)}."
+            )
     answers = {name: rename.get(name, name) for name in names}
     taken = set(kept)
     for name, column in answers.items():
         if column in taken:
             raise UsageError(
-                f"the output would have two columns {column!r}: one of the input, or of another output, and the model's "
-                f"{name!r}. Give the model's another name (--rename {name}=NAME), or keep other columns (--keep)."
+                f"the output would have two columns {column!r}: one of the input, or of another output, and the "
+                f"model's {name!r}. Give the model's another name (--rename {name}=NAME), or keep other columns "
+                "(--keep)."
             )
         taken.add(column)
     return answers
@@ -174,7 +180,7 @@ def _signature_bytes(signature: Signature) -> int:
 def split_rows_for(scan: InputScan, row_s: float | None) -> int:
     """Rows of a split where the user names none: about two seconds of work, at most 131,072 rows and 64 MiB.
 
-    A power of four below that, so that two runs of the same job mostly agree. `row_s`: seconds of a row (None: unknown).
+    A power of four below that, so that two runs of the same job mostly agree. `row_s`: seconds of a row, or None.
     """
     stored = sum(os.path.getsize(file.path) for file in scan.files)  # noqa: PTH202
     n_rows = max(scan.n_rows, 1)

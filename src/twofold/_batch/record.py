@@ -1,10 +1,10 @@
 """What is known about a run beside its output (`run.json`), and whether it may begin, go on, or is done.
 
-    fingerprint   model, signature, input and options that shape the output; another one never continues this run
-    split_rows    the size of a split, chosen once
-    replaces      what stood under the output's name when the run was allowed to replace it
-    published     what stands there when the last rename went through
-    finished      the report
+fingerprint   model, signature, input and options that shape the output; another one never continues this run
+split_rows    the size of a split, chosen once
+replaces      what stood under the output's name when the run was allowed to replace it
+published     what stands there when the last rename went through
+finished      the report
 """
 
 from __future__ import annotations
@@ -190,8 +190,8 @@ class RunState:
         stands = output.identity()
         if stands not in (None, self.record.replaces):
             raise OverwriteRefused(
-                f"{output.shown()!r} was written by something else while this run worked. Move it away and start the same "
-                "command again: everything is computed, only the result is to be put there. Or: --overwrite"
+                f"{output.shown()!r} was written by something else while this run worked. Move it away and start the "
+                "same command again: everything is computed, only the result is to be put there. Or: --overwrite"
             )
         with writing(output.path):
             self.record = replace(self.record, published=_identity_as(output, joined))

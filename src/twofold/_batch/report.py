@@ -8,7 +8,17 @@ from typing import Any
 
 from twofold._errors import RowFailure, UsageError
 
-__all__ = ["FIRST_SHOWN", "BatchReport", "OnProgress", "Progress", "allowed_bad_rows", "error_lines", "exit_code_of", "merge_reasons", "summary"]
+__all__ = [
+    "FIRST_SHOWN",
+    "BatchReport",
+    "OnProgress",
+    "Progress",
+    "allowed_bad_rows",
+    "error_lines",
+    "exit_code_of",
+    "merge_reasons",
+    "summary",
+]
 
 FIRST_SHOWN = 5
 
@@ -42,7 +52,7 @@ class BatchReport:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands. `stage`: "starting", "rows", "joining" or "done"; `rows_resumed` were done before it started."""
+    """Where a run stands. `stage`: "rows", "joining" or "done"; `rows_resumed` were done before it started."""
 
     stage: str
     rows_done: int

@@ -1,9 +1,9 @@
 """A run over stored data: plan, compute what is not committed, join, let the output appear.
 
-    worker 0 loads the model     while the input is looked through
-    Work, splits, fingerprint    what this run is; `record` says whether it may begin, goes on or is done
-    plan - committed             through the executor; each split commits its own part
-    join, publish, finish        the output appears by one rename
+worker 0 loads the model     while the input is looked through
+Work, splits, fingerprint    what this run is; `record` says whether it may begin, goes on or is done
+plan - committed             through the executor; each split commits its own part
+join, publish, finish        the output appears by one rename
 """
 
 from __future__ import annotations
@@ -99,9 +99,7 @@ def _fitting_split_rows(executor: LocalExecutor, scan: InputScan, work: Work, op
     return split_rows_for(scan, row_s)
 
 
-def _compute(
-    run: _Run, executor: LocalExecutor, options: BatchOptions, began: float, told: OnProgress | None
-) -> None:
+def _compute(run: _Run, executor: LocalExecutor, options: BatchOptions, began: float, told: OnProgress | None) -> None:
     """Everything from the first row to the output's appearance; what an earlier start did is not done again."""
     state, output = run.state, run.output
     if state.is_published:  # an earlier start was stopped between the last rename and its report
@@ -139,8 +137,8 @@ def _report(run: _Run, given: str, options: BatchOptions, began: float) -> Batch
     bad, rows_in = finished["rows_quarantined"], finished["rows_in"]
     if rows_in != finished["rows_out"] + bad or rows_in != sum(task.n_rows for task in run.tasks):
         raise RunStopped(
-            f"{rows_in} rows went in, {finished['rows_out']} came out and {bad} are in quarantine: these do not add up. "
-            "This is a fault in twofold; please report it."
+            f"{rows_in} rows went in, {finished['rows_out']} came out and {bad} are in quarantine: these do not add "
+            "up. This is a fault in twofold; please report it."
         )
     allowed = allowed_bad_rows(options.max_bad_rows, rows_in)
     if allowed is not None and bad > allowed:
@@ -169,7 +167,7 @@ def _stopping(output: Output) -> Iterator[None]:
     """SIGTERM ends the run like Ctrl-C does, with exit code 143; both say how to go on."""
     go_on = f"{output.shown()!r} is not there yet. What is committed stays: start the same command again to go on."
 
-    def stop(signum: int, frame: FrameType | None) -> None:
+    def stop(signum: int, _: FrameType | None) -> None:
         error = RunStopped(f"the run was stopped by SIGTERM; {go_on}")
         error.exit_code = 128 + signum
         raise error

@@ -1,7 +1,7 @@
 """`run_split`: the atom of a batch. Read, compute, write, commit; what an executor does is only where this happens.
 
-    read_split -> Reading.read -> Answerer.answer -> PartWriter.write -> commit
-    (a thread that is ahead)      (this thread)      (a thread that is behind)
+read_split -> Reading.read -> Answerer.answer -> PartWriter.write -> commit
+(a thread that is ahead)      (this thread)      (a thread that is behind)
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Lane:
                 break
         if left:
             raise InputError(
-                f"the input {task.file.path!r} ends {left} rows early: it changed while it was read. Start the run again "
-                "when nothing writes to it any more.",
+                f"the input {task.file.path!r} ends {left} rows early: it changed while it was read. Start the run "
+                "again when nothing writes to it any more.",
                 path=task.file.path,
             )
         _refuse_changed(task)
@@ -105,4 +105,3 @@ def run_split(work: Work, task: SplitTask, runner: Runner, watch: Watch) -> Spli
     reports: list[SplitReport] = []
     Lane(work, runner, watch).run([task], reports.append)
     return reports[0]
-

@@ -27,7 +27,12 @@ class RunTracker:
     """Follows the splits of a run, in work and committed."""
 
     def __init__(
-        self, rows_total: int, limit: str | int | None, began: float, on_commit: Callable[[int], None], told: OnProgress | None
+        self,
+        rows_total: int,
+        limit: str | int | None,
+        began: float,
+        on_commit: Callable[[int], None],
+        told: OnProgress | None,
     ) -> None:
         self.reports: dict[int, dict[str, Any]] = {}
         self._rows_total = rows_total

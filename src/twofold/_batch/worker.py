@@ -1,14 +1,15 @@
 """`python -m twofold._batch.worker`: loads the model, then computes the splits that the parent names.
 
-    parent                                 worker
-    {"model": …} (arguments)         --->  loads
-                                     <---  {"ready": facts} or {"error": …}
-    {"probe": {work, split}}         --->  times a few rows
-                                     <---  {"row_s": seconds or null}
-    {"work": …, "lanes": n}          --->  n lanes, each computing one split after the other
-    {"split": …}, {"split": …}       --->
-                                     <---  {"calling": [split, row, end row]}, {"called": [split, rows, failed, reasons, first five]}
-                                     <---  {"done": report}, or {"error": …}: then nothing more is computed
+parent                                 worker
+{"model": …} (arguments)         --->  loads
+                                 <---  {"ready": facts} or {"error": …}
+{"probe": {work, split}}         --->  times a few rows
+                                 <---  {"row_s": seconds or null}
+{"work": …, "lanes": n}          --->  n lanes, each computing one split after the other
+{"split": …}, {"split": …}       --->
+                                 <---  {"calling": [split, row, end row]}
+                                 <---  {"called": [split, rows, failed, reasons, first five errors]}
+                                 <---  {"done": report}, or {"error": …}: then nothing more is computed
 """
 
 from __future__ import annotations

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import queue
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twofold._batch.executors.losses import Losses
+from twofold._batch.executors.workers import Call, Hand, Workers
 from twofold._batch.plan import ModelFacts
 from twofold._batch.work import SplitTask, Work
-from twofold._errors import ModelError, RunStopped
+from twofold._errors import RunStopped
 from twofold._model import ModelRef
 from twofold._signature import Signature
-from twofold._supervisor import Message, Worker, available_cores, end_workers, error_from_message
+from twofold._supervisor import Message, available_cores
 
 __all__ = ["LocalExecutor", "Tracker"]
 
-MODULE = "twofold._batch.worker"
-MOST_STARTS = 3
 MOST_LOSSES = 8
+TICK_S = 0.5
 AHEAD = 1
 """Splits that a lane has waiting beside the one it computes."""
 
@@ -42,212 +40,147 @@ class Tracker(Protocol):
         """From time to time."""
 
 
-@dataclass
-class _Call:
-    first_row: int
-    end_row: int
-    since: float
-
-
-@dataclass
-class _Hand:
-    """A worker process, and what it has in hand."""
-
-    worker: Worker
-    ready: bool = False
-    has_work: bool = False
-    tasks: dict[int, SplitTask] = field(default_factory=dict)
-    calls: dict[int, _Call] = field(default_factory=dict)
-    hung: int | None = None
-    """The split whose call took too long; the worker was killed for it."""
-
-
 class LocalExecutor:
     """Starts the first worker when it is made, so that the model loads while the run is planned. Close it."""
 
     def __init__(self, ref: ModelRef, workers: int | None, call_timeout_s: float) -> None:
         self._ref = ref
-        self._workers = workers
+        self._n_workers = workers
         self._call_timeout_s = call_timeout_s
-        self._events: queue.SimpleQueue[tuple[Worker, Message | None]] = queue.SimpleQueue()
-        self._hands: dict[int, _Hand] = {}
-        self._facts: Message = {}
-        self._unready_ends = 0
+        self._workers = Workers(ref)
         self.model_calls = 0
-        self._start()
+        """Calls of the model that the runs of this executor have made, those of lost workers included."""
 
     def close(self) -> None:
         """End all workers. What they have committed stays."""
-        end_workers([hand.worker for hand in self._hands.values()])
-        self._hands.clear()
+        self._workers.end()
 
     def facts(self) -> ModelFacts:
         """What the first worker says about the model; waits until it is loaded. ModelError where it cannot be."""
-        while not self._facts:
-            hand, message = self._next_event(None)
-            if message is None:
-                self._ended_unready(hand)
-                self._start()
-        facts = self._facts
+        workers = self._workers
+        while not workers.facts:
+            workers.next_event(None)
+            if not workers.hands:
+                workers.start()
         return ModelFacts(
-            name=facts["name"],
-            version=facts["version"],
-            signature=Signature.from_json(facts["signature"]),
-            drops_gil=facts["drops_gil"],
+            name=workers.facts["name"],
+            version=workers.facts["version"],
+            signature=Signature.from_json(workers.facts["signature"]),
             settings={"set": self._ref.settings, "outputs": list(self._ref.outputs), "nulls": self._ref.nulls},
         )
 
     def probe(self, work: Work, task: SplitTask) -> float | None:
         """Seconds that a row takes, from a few rows of a split; None where that cannot be said."""
-        hand = next(iter(self._hands.values()))
+        hand = next(iter(self._workers.hands.values()))
         hand.worker.send({"probe": {"work": work.to_json(), "split": task.to_json()}})
         until = time.monotonic() + self._call_timeout_s
-        while True:
-            _, message = self._next_event(until)
-            if message is None:
-                end_workers([hand.worker])
-                self._hands.pop(hand.worker.pid, None)
-                self._start()
-                return None
-            if "row_s" in message:
-                found: float | None = message["row_s"]
+        while (event := self._workers.next_event(until)) is not None and event[1] is not None:
+            if "row_s" in event[1]:
+                found: float | None = event[1]["row_s"]
                 return found
+        self._workers.end()  # it hangs, or has ended: the run itself finds out over which row
+        self._workers.start()
+        return None
 
     def run(self, work: Work, tasks: Sequence[SplitTask], tracker: Tracker) -> None:
         """Compute these splits; returns when the last is committed. Raises the first error of a split."""
-        _Run(self, work, tasks, tracker).run()
-
-    # ---- what a run uses ------------------------------------------------------------------------------------------
-
-    def _start(self) -> _Hand:
-        worker = Worker.start(MODULE, {"model": self._ref.to_json()}, events=self._events)
-        hand = self._hands[worker.pid] = _Hand(worker)
-        return hand
-
-    def _next_event(self, until: float | None) -> tuple[_Hand, Message | None]:
-        """The next message of a living worker; None in it: that worker ended, or (with its hand) `until` passed."""
-        while True:
-            try:
-                timeout = None if until is None else max(0.0, until - time.monotonic())
-                worker, message = self._events.get(timeout=timeout)
-            except queue.Empty:
-                return next(iter(self._hands.values())), None
-            hand = self._hands.get(worker.pid)
-            if hand is None or hand.worker is not worker:
-                continue
-            if message is not None and "error" in message:
-                raise error_from_message(message["error"])
-            if message is not None and "ready" in message:
-                hand.ready = True
-                self._facts = message["ready"]
-            return hand, message
-
-    def _ended_unready(self, hand: _Hand) -> None:
-        self._hands.pop(hand.worker.pid, None)
-        self._unready_ends += 1
-        if self._unready_ends >= MOST_STARTS:
-            raise ModelError(
-                f"the worker process that loads the model {hand.worker.how_it_ended()} before it was ready, "
-                f"{MOST_STARTS} times. Does the model end the process when it is loaded, or need more memory than there "
-                "is? `twofold describe` loads it in the same way."
-            )
+        facts = self._workers.facts
+        wanted = self._n_workers or (1 if facts["waits"] else available_cores())
+        places = max(1, min(wanted, len(tasks)))
+        lanes, n_workers = (places, 1) if facts["drops_gil"] else (1, places)
+        run = _Run(self._workers, work, tasks, tracker, n_workers, lanes, self._call_timeout_s)
+        try:
+            run.run()
+        finally:
+            self.model_calls += run.model_calls
 
 
 class _Run:
     """The splits of one run, and where they are."""
 
-    def __init__(self, executor: LocalExecutor, work: Work, tasks: Sequence[SplitTask], tracker: Tracker) -> None:
-        self._executor = executor
-        self._work = work
+    def __init__(
+        self,
+        workers: Workers,
+        work: Work,
+        tasks: Sequence[SplitTask],
+        tracker: Tracker,
+        n_workers: int,
+        lanes: int,
+        call_timeout_s: float,
+    ) -> None:
+        self._workers = workers
+        self._work = work.to_json()
         self._waiting = deque(tasks)
         self._tracker = tracker
-        facts = executor._facts
-        self._losses = Losses(by_row=facts["by_row"])
-        cores = executor._workers or (1 if facts["waits"] else available_cores())
-        places = max(1, min(cores, len(tasks)))
-        self._lanes = places if facts["drops_gil"] else 1
-        self._n_hands = 1 if facts["drops_gil"] else places
+        self._n_workers = n_workers
+        self._lanes = lanes
+        self._call_timeout_s = call_timeout_s
+        self._losses = Losses(by_row=workers.facts["by_row"])
         self._losses_in_a_row = 0
+        self.model_calls = 0
 
     def run(self) -> None:
-        executor = self._executor
-        while True:
-            hands = executor._hands
-            while len(hands) < self._n_hands and (self._waiting or not hands):
-                executor._start()
+        hands = self._workers.hands
+        while self._waiting or any(hand.tasks for hand in hands.values()):
+            while self._waiting and len(hands) < self._n_workers:
+                self._workers.start()
             for hand in hands.values():
                 self._give(hand)
-            if not self._waiting and not any(hand.tasks for hand in hands.values()):
-                return
-            self._wait()
+            event = self._workers.next_event(self._end_hung(time.monotonic()))
+            if event is None:
+                self._tracker.tick()
+            elif event[1] is None:
+                self._ended(event[0])
+            else:
+                self._told(event[0], event[1])
 
-    def _give(self, hand: _Hand) -> None:
+    def _give(self, hand: Hand) -> None:
         """As many splits as its lanes can have in hand; one that is suspect goes alone."""
         if not hand.ready:
             return
         if not hand.has_work:
             hand.has_work = True
-            hand.worker.send({"work": self._work.to_json(), "lanes": self._lanes})
+            hand.worker.send({"work": self._work, "lanes": self._lanes})
         while self._waiting and len(hand.tasks) < self._lanes * (1 + AHEAD):
             suspect = self._losses.suspects(self._waiting[0])
             if hand.tasks and (suspect or any(self._losses.suspects(task) for task in hand.tasks.values())):
                 return
-            if len(hand.tasks) >= self._lanes and len(self._waiting) < self._n_hands * self._lanes:
+            if len(hand.tasks) >= self._lanes and len(self._waiting) < self._n_workers * self._lanes:
                 return  # the last ones go to whoever is free first
             task = self._waiting.popleft()
             hand.tasks[task.index] = task
             hand.worker.send({"split": task.to_json()})
 
-    def _wait(self) -> None:
-        executor = self._executor
-        now = time.monotonic()
-        until = now + 0.5
-        for hand in executor._hands.values():
-            if hand.hung is not None:  # killed already; its end is on its way
-                continue
+    def _end_hung(self, now: float) -> float:
+        """Kill each worker with a call that takes too long; when to look again at the latest."""
+        until = now + TICK_S
+        for hand in self._workers.hands.values():
             for index, call in hand.calls.items():
-                deadline = call.since + executor._call_timeout_s
-                until = min(until, max(deadline, now))
-                if deadline <= now:
+                deadline = call.since + self._call_timeout_s
+                if hand.hung is None and deadline <= now:
                     hand.hung = index
                     hand.worker.kill()
-                    break
-        try:
-            worker, message = executor._events.get(timeout=max(0.0, until - now))
-        except queue.Empty:
-            self._tracker.tick()
-            return
-        hand_of = executor._hands.get(worker.pid)
-        if hand_of is None:
-            return
-        self._handle(hand_of, message)
+                elif hand.hung is None:
+                    until = min(until, deadline)
+        return until
 
-    def _handle(self, hand: _Hand, message: Message | None) -> None:
-        if message is None:
-            self._ended(hand)
-        elif "calling" in message:
+    def _told(self, hand: Hand, message: Message) -> None:
+        if "calling" in message:
             index, first_row, end_row = message["calling"]
-            self._executor.model_calls += 1
-            hand.calls[index] = _Call(first_row, end_row, time.monotonic())
+            self.model_calls += 1
+            hand.calls[index] = Call(first_row, end_row, time.monotonic())
         elif "called" in message:
             hand.calls.pop(message["called"][0], None)
             self._tracker.called(*message["called"])
         elif "done" in message:
-            report = message["done"]
-            hand.tasks.pop(report["index"], None)
+            del hand.tasks[message["done"]["index"]]
             self._losses_in_a_row = 0
-            self._tracker.done(report)
-        elif "ready" in message:
-            hand.ready = True
-        elif "error" in message:
-            raise error_from_message(message["error"])
+            self._tracker.done(message["done"])
 
-    def _ended(self, hand: _Hand) -> None:
-        executor = self._executor
+    def _ended(self, hand: Hand) -> None:
+        """Its splits go to the next worker; the one whose call was open is handled with more care."""
         if not hand.ready:
-            executor._ended_unready(hand)
             return
-        del executor._hands[hand.worker.pid]
         self._losses_in_a_row += 1
         how = hand.worker.how_it_ended()
         again: list[SplitTask] = []
@@ -260,7 +193,7 @@ class _Run:
             code, message = "worker_lost", f"the worker process {how} in a call with this row alone"
             if hand.hung is not None:
                 code = "deadline_exceeded"
-                message = f"a call with this row alone took longer than {executor._call_timeout_s:g} s"
+                message = f"a call with this row alone took longer than {self._call_timeout_s:g} s"
             task, given_up = self._losses.blame(task, call.first_row, call.end_row, code, message)
             if given_up:
                 self._losses_in_a_row = 0
@@ -268,7 +201,7 @@ class _Run:
         self._waiting.extendleft(reversed(again))
         if self._losses_in_a_row >= MOST_LOSSES:
             raise RunStopped(
-                f"worker processes were lost {MOST_LOSSES} times in a row without getting on; the last one {how}. If it was "
-                "killed, memory may be short: try a smaller --batch-rows, or fewer --workers. What is committed stays: "
-                "start again to go on."
+                f"worker processes were lost {MOST_LOSSES} times in a row without getting on; the last one {how}. "
+                "If it was killed, memory may be short: try a smaller --batch-rows, or fewer --workers. What is committed "
+                "stays: start again to go on."
             )

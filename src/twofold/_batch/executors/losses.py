@@ -1,8 +1,8 @@
 """Which row is to blame when a worker is lost or hangs: narrowed down from start to start, by the calls that were open.
 
-    1. a call on whole columns is repeated as it was: the worker may have been killed from outside
-    2. its rows are computed in calls of a 64th, then one by one; a model that is called row by row starts here
-    3. a row that was alone in its call twice (once, for a hang or when such a row was found before) is given up
+1. a call on whole columns is repeated as it was: the worker may have been killed from outside
+2. its rows are computed in calls of a 64th, then one by one; a model that is called row by row starts here
+3. a row that was alone in its call twice (once, for a hang or when such a row was found before) is given up
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Losses:
         return task.index in self._once
 
     def blame(self, task: SplitTask, first_row: int, end_row: int, code: str, message: str) -> tuple[SplitTask, bool]:
-        """The split to try next, after a loss in a call of rows `first_row` to `end_row`; whether a row was given up."""
+        """The split to try next, after a loss in a call of these rows, and whether a row was given up."""
         before = task.index in self._once
         self._once.add(task.index)
         n_rows = end_row - first_row

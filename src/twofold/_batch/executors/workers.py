@@ -1,0 +1,96 @@
+"""The worker processes of a run: started, ready, gone; and what each has in hand."""
+
+from __future__ import annotations
+
+import queue
+import time
+from dataclasses import dataclass, field
+
+from twofold._batch.work import SplitTask
+from twofold._errors import ModelError
+from twofold._model import ModelRef
+from twofold._supervisor import Message, Worker, end_workers, error_from_message
+
+__all__ = ["Call", "Hand", "Workers"]
+
+MODULE = "twofold._batch.worker"
+MOST_STARTS = 3
+
+
+@dataclass
+class Call:
+    first_row: int
+    end_row: int
+    since: float
+
+
+@dataclass
+class Hand:
+    """A worker process, and what it has in hand."""
+
+    worker: Worker
+    ready: bool = False
+    has_work: bool = False
+    tasks: dict[int, SplitTask] = field(default_factory=dict)
+    calls: dict[int, Call] = field(default_factory=dict)
+    hung: int | None = None
+    """The split whose call took too long; the worker was killed for it."""
+
+    def end(self) -> None:
+        end_workers([self.worker])
+
+
+class Workers:
+    """Starts the first worker when it is made."""
+
+    def __init__(self, ref: ModelRef) -> None:
+        self.ref = ref
+        self.hands: dict[int, Hand] = {}
+        self.facts: Message = {}
+        """What the first worker that was ready said about the model."""
+        self._events: queue.SimpleQueue[tuple[Worker, Message | None]] = queue.SimpleQueue()
+        self._unready_ends = 0
+        self.start()
+
+    def start(self) -> Hand:
+        worker = Worker.start(MODULE, {"model": self.ref.to_json()}, events=self._events)
+        hand = self.hands[worker.pid] = Hand(worker)
+        return hand
+
+    def end(self) -> None:
+        end_workers([hand.worker for hand in self.hands.values()])
+        self.hands.clear()
+
+    def next_event(self, until: float | None) -> tuple[Hand, Message | None] | None:
+        """The next message of a worker; None in it: it ended, and is forgotten here. None: it is `until` already.
+
+        Raises what a worker says went wrong, and ModelError where workers end before they are ready.
+        """
+        while True:
+            timeout = None if until is None else max(0.0, until - time.monotonic())
+            try:
+                worker, message = self._events.get(timeout=timeout)
+            except queue.Empty:
+                return None
+            hand = self.hands.get(worker.pid)
+            if hand is None or hand.worker is not worker:
+                continue
+            if message is None:
+                del self.hands[worker.pid]
+                if not hand.ready:
+                    self._ended_unready(worker)
+            elif "error" in message:
+                raise error_from_message(message["error"])
+            elif "ready" in message:
+                hand.ready = True
+                self.facts = message["ready"]
+            return hand, message
+
+    def _ended_unready(self, worker: Worker) -> None:
+        self._unready_ends += 1
+        if self._unready_ends >= MOST_STARTS:
+            raise ModelError(
+                f"the worker process that loads the model {worker.how_it_ended()} before it was ready, {MOST_STARTS} "
+                "times. Does the model end the process when it is loaded, or need more memory than there is? `twofold "
+                "describe` loads it in the same way."
+            )
