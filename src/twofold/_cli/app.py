@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "run"]
 
 # Each command's one line in `twofold --help`; its file is imported only when the command is called.
 COMMANDS = {
+    "init": "Write a model file for the columns of your data.",
     "describe": "Show what a model takes and answers.",
     "predict": "Answer one row, or a list of rows, here and now.",
     "serve": "Answer requests over HTTP in real time.",
@@ -61,6 +62,7 @@ class Commands(click.Group):
 
 _EPILOG = """\
 Examples:
+  twofold init model.py --from train.csv --drop label
   twofold describe parity.py
   twofold predict parity.py '{"number": 7}'
   twofold serve parity.py --port 8000
