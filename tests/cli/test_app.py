@@ -42,7 +42,6 @@ def test_help_lists_the_commands_with_examples(capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     for name, line in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(line)}$", text, re.MULTILINE)
-        assert f"twofold {name} parity.py" in text
 
 
 def test_no_command_is_a_usage_error_that_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,8 +53,8 @@ def test_no_command_is_a_usage_error_that_shows_the_help(capsys: pytest.CaptureF
 def test_each_command_teaches(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([name, "--help"]) == 0
     text = capsys.readouterr().out
-    assert f"Usage: twofold {name} [OPTIONS] MODEL" in text
-    assert "Examples:" in text
+    assert f"Usage: twofold {name} [OPTIONS] " in text
+    assert f"Examples:\n  twofold {name} " in text
     assert "--traceback" in text
 
 
@@ -84,7 +83,7 @@ def test_an_environment_variable_sets_an_option(
     [
         ("bach a b c", "There is no command 'bach'. Did you mean 'batch'? (`twofold --help` explains)"),
         ("sevre a", "Did you mean 'serve'?"),
-        ("zzz", "The commands are describe, predict, serve, batch, compare."),
+        ("zzz", f"The commands are {', '.join(COMMANDS)}."),
         ("batch a b c --worker 3", "No such option '--worker'. Did you mean '--workers'?"),
         ("--versio", "Did you mean '--version'?"),
         ("batch a b", "Missing argument 'OUTPUT'. (`twofold batch --help` explains)"),
