@@ -84,8 +84,8 @@ class Streak:
         if self.batches >= LOST_BATCHES:
             raise RunStopped(
                 f"the model failed on every row of {LOST_BATCHES} batches in a row, always with {kind}: "
-                f"{first.message} (in the rows of {task.file.path} from {task.file.first_row} on). That is the model, not "
-                "the rows, so the run was stopped. What is committed stays; mend the model, then start again.",
+                f"{first.message} (in the rows of {task.file.path} from {task.file.first_row} on). That is the model, "
+                "not the rows, so the run was stopped. What is committed stays; mend the model, then start again.",
                 kind=kind,
                 traceback=first.traceback,
             )

@@ -72,7 +72,7 @@ class _OpenPart:
         self._work = work
         own = f"{task.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
         self._part = work.tmp / f"{own}{work.format.suffix}"
-        self._lines = work.tmp / f"{own}.jsonl"
+        self._lines = work.tmp / f"{own}.quarantine"
         self._note = work.tmp / f"{own}.json"
         self._opened = open_part(self._part, work.output_schema, work.format, header=work.header)
         self._writer: Part | None = self._opened.__enter__()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twofold._batch.executors.base import ModelFacts
 from twofold._batch.formats import Format
 from twofold._batch.mapping import Columns, Reading, match_columns, named
 from twofold._batch.output import Output
@@ -22,7 +22,7 @@ from twofold._signature import Float, Int, Signature, Tensor, arrow_type
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Identities", "ModelFacts", "fingerprint", "identities", "make_work", "plan_splits", "split_rows_for"]
+__all__ = ["Identities", "fingerprint", "identities", "make_work", "plan_splits", "split_rows_for"]
 
 BATCH_ROWS = 8192
 BATCH_BYTES = 16 << 20
@@ -36,17 +36,6 @@ TEXT_BYTES = 32
 
 Identities = dict[str, tuple[int, int]]
 """Path of an input -> its size and mtime in ns."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a worker tells about the model it loaded."""
-
-    name: str
-    version: str
-    signature: Signature
-    settings: dict[str, Any]
-    """What the reference says beyond the model: --set, --outputs, --nulls."""
 
 
 def identities(paths: Sequence[Path]) -> Identities:

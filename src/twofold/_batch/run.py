@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from twofold._batch.executors.base import Executor
 from twofold._batch.executors.local import LocalExecutor
 from twofold._batch.joining import Joining, total
 from twofold._batch.light import import_pyarrow
@@ -37,7 +38,13 @@ __all__ = ["run_batch"]
 
 
 def run_batch(
-    ref: ModelRef, input_path: str, output_path: str, options: BatchOptions, *, on_progress: OnProgress | None = None
+    ref: ModelRef,
+    input_path: str,
+    output_path: str,
+    options: BatchOptions,
+    *,
+    on_progress: OnProgress | None = None,
+    executor: Executor | None = None,
 ) -> BatchReport:
     """Answer every row of the input, in order, into the output. Started again after whatever stopped it, it goes on.
 
@@ -49,9 +56,10 @@ def run_batch(
     output = output_of(output_path)
     files = expand_inputs(input_path)
     refuse_overlap(output, files, input_path)
+    allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
     with (
         _stopping(output),
-        closing(LocalExecutor(ref, options.workers, options.call_timeout_s)) as executor,
+        closing(executor or LocalExecutor(ref, options.workers, options.call_timeout_s)) as executor,
         locked(output),
     ):
         import_pyarrow()
@@ -77,7 +85,7 @@ class _Run:
     model_calls: int = 0
 
 
-def _prepare(executor: LocalExecutor, given: str, output: Output, options: BatchOptions) -> _Run:
+def _prepare(executor: Executor, given: str, output: Output, options: BatchOptions) -> _Run:
     files = expand_inputs(given)
     inputs = identities(files)
     scan = scan_inputs(files)
@@ -93,13 +101,13 @@ def _prepare(executor: LocalExecutor, given: str, output: Output, options: Batch
     return _Run(work, plan_splits(scan, split_rows, options, digest(known), inputs, output.format), state, output)
 
 
-def _fitting_split_rows(executor: LocalExecutor, scan: InputScan, work: Work, options: BatchOptions) -> int:
+def _fitting_split_rows(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> int:
     first = plan_splits(scan, 4096, options, "", {file.path: (0, 0) for file in scan.files}, work.format)
     row_s = executor.probe(work, first[0]) if first and first[0].n_rows > 1 else None
     return split_rows_for(scan, row_s)
 
 
-def _compute(run: _Run, executor: LocalExecutor, options: BatchOptions, began: float, told: OnProgress | None) -> None:
+def _compute(run: _Run, executor: Executor, options: BatchOptions, began: float, told: OnProgress | None) -> None:
     """Everything from the first row to the output's appearance; what an earlier start did is not done again."""
     state, output = run.state, run.output
     if state.is_published:  # an earlier start was stopped between the last rename and its report

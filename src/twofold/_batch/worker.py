@@ -14,11 +14,11 @@ parent                                 worker
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
-import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twofold._batch.light import import_pyarrow
 from twofold._supervisor import Channel, Message, error_to_message, worker_channel
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from twofold._batch.work import SplitTask, Work
     from twofold._model import Model
 
-PROBE_ROWS = (1, 1, 16, 256, 2048)
-PROBE_S = 0.05
-PROBE_MOST_S = 1.0
+GARBAGE_OBJECTS: Final = 50_000
 
 
 def main() -> None:
     channel = worker_channel()
     try:
         import_pyarrow()
+        from twofold._batch.executors.base import facts_of
+
         model = _load(channel.args["model"])
-        channel.send({"ready": _facts(model)})
+        channel.send({"ready": facts_of(model)})
         _serve(channel, model)
     except BaseException as error:
         channel.send({"error": error_to_message(error)})
@@ -48,61 +48,27 @@ def main() -> None:
 def _load(ref: Message) -> Model:
     from twofold._model import ModelRef, load
 
-    return load(ModelRef.from_json(ref))
-
-
-def _facts(model: Model) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "version": model.version,
-        "signature": model.signature.to_json(),
-        "drops_gil": model.drops_gil,
-        "by_row": model.form == "rows",
-        "waits": model.is_async or bool(model.threads),
-    }
+    model = load(ModelRef.from_json(ref))
+    # Rows are made by the thousand, and hardly one is part of a cycle: a collector that looks at them after every 700
+    # objects, and at all that the model holds now and then, costs a cheap model a fifth of its speed.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS, *gc.get_threshold()[1:])
+    return model
 
 
 def _serve(channel: Channel, model: Model) -> None:
-    message = channel.receive()
-    while "work" not in message:
-        channel.send({"row_s": _probe(model, message["probe"])})
-        message = channel.receive()
-    from twofold._batch.work import Work
+    from twofold._batch.probe import row_seconds
+    from twofold._batch.work import SplitTask, Work
 
+    message = channel.receive()
+    while "probe" in message:
+        work, task = Work.from_json(message["probe"]["work"]), SplitTask.from_json(message["probe"]["split"])
+        channel.send({"row_s": row_seconds(model, work, task)})
+        message = channel.receive()
     lanes = _Lanes(channel, model, Work.from_json(message["work"]), message["lanes"])
     while True:
         lanes.take(channel.receive())
-
-
-def _probe(model: Model, message: Message) -> float | None:
-    """Seconds of one row, from the first rows of a split that fit; None where none does."""
-    from twofold._batch.sources import read_split
-    from twofold._batch.work import SplitTask, Work
-    from twofold._runner import Runner
-
-    work, task = Work.from_json(message["work"]), SplitTask.from_json(message["split"])
-    pieces = read_split(task.file, work.input_schema, work.read_columns, sum(PROBE_ROWS))
-    piece = next(pieces, None)
-    if piece is None:
-        return None
-    batch = work.reading.read(piece).batch
-    runner = Runner(model)
-    together = max(model.concurrency or 1, model.threads or 1) if model.form == "rows" else 1
-    row_s: float | None = None
-    start = 0
-    for n_rows in PROBE_ROWS:
-        stop = min(start + n_rows, batch.n_rows)
-        if stop == start or (row_s is not None and row_s * (stop - start) > PROBE_MOST_S):
-            break
-        began = time.perf_counter()
-        runner.run(batch.slice(start, stop))
-        took_s = time.perf_counter() - began
-        if start:  # the very first call warms up
-            row_s = took_s / max(stop - start, together)
-            if took_s > PROBE_S:
-                break
-        start = stop
-    return row_s
 
 
 class _Lanes:

@@ -5,39 +5,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
 
+from twofold._batch.executors.base import ModelFacts, Tracker
 from twofold._batch.executors.losses import Losses
 from twofold._batch.executors.workers import Call, Hand, Workers
-from twofold._batch.plan import ModelFacts
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import RunStopped
 from twofold._model import ModelRef
-from twofold._signature import Signature
 from twofold._supervisor import Message, available_cores
 
-__all__ = ["LocalExecutor", "Tracker"]
+__all__ = ["LocalExecutor"]
 
 MOST_LOSSES = 8
 TICK_S = 0.5
 AHEAD = 1
 """Splits that a lane has waiting beside the one it computes."""
-
-
-class Tracker(Protocol):
-    """Told what happens to the splits; may raise, which stops the run."""
-
-    def called(
-        self, index: int, n_rows: int, n_failed: int, reasons: dict[str, int], first: list[dict[str, Any]]
-    ) -> None: ...
-
-    def lost(self, index: int) -> None:
-        """Begun again from its first row."""
-
-    def done(self, report: dict[str, Any]) -> None: ...
-
-    def tick(self) -> None:
-        """From time to time."""
 
 
 class LocalExecutor:
@@ -62,12 +44,7 @@ class LocalExecutor:
             workers.next_event(None)
             if not workers.hands:
                 workers.start()
-        return ModelFacts(
-            name=workers.facts["name"],
-            version=workers.facts["version"],
-            signature=Signature.from_json(workers.facts["signature"]),
-            settings={"set": self._ref.settings, "outputs": list(self._ref.outputs), "nulls": self._ref.nulls},
-        )
+        return ModelFacts.of(workers.facts, self._ref)
 
     def probe(self, work: Work, task: SplitTask) -> float | None:
         """Seconds that a row takes, from a few rows of a split; None where that cannot be said."""
@@ -202,6 +179,6 @@ class _Run:
         if self._losses_in_a_row >= MOST_LOSSES:
             raise RunStopped(
                 f"worker processes were lost {MOST_LOSSES} times in a row without getting on; the last one {how}. "
-                "If it was killed, memory may be short: try a smaller --batch-rows, or fewer --workers. What is committed "
-                "stays: start again to go on."
+                "If it was killed, memory may be short: try a smaller --batch-rows, or fewer --workers. What is "
+                "committed stays: start again to go on."
             )
