@@ -83,12 +83,12 @@ def test_rows_in_memory_are_compared_too(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.py").write_text(SAME)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(twofold.TwofoldError, match="got a int"):
+    with pytest.raises(twofold.TwofoldError, match="not a int"):
         twofold.compare("model.py", 7)
     with pytest.raises(twofold.TwofoldError, match="output"):
         twofold.batch("model.py", "numbers.parquet")
     with pytest.raises(twofold.TwofoldError, match="in memory"):
-        twofold.batch("model.py", [1], "out.parquet")
+        twofold.batch("model.py", [1], "out.parquet")  # type: ignore[call-overload]
 
     @twofold.model
     def local(number: int) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchSettings", "batch"]
 
-Rows = TypeVar("Rows")
+Frame = TypeVar("Frame")
 
 
 class BatchSettings(TypedDict, total=False):
@@ -46,8 +46,14 @@ def batch(
 
 @overload
 def batch(
-    model: str | Path | Model | ModelRef | Callable[..., Any], data: Rows, **settings: Unpack[BatchSettings]
-) -> Rows: ...
+    model: str | Path | Model | ModelRef | Callable[..., Any], data: list[Any], **settings: Unpack[BatchSettings]
+) -> list[Any]: ...
+
+
+@overload
+def batch(
+    model: str | Path | Model | ModelRef | Callable[..., Any], data: Frame, **settings: Unpack[BatchSettings]
+) -> Frame: ...
 
 
 def batch(

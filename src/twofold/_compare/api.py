@@ -70,9 +70,8 @@ def _write(ref: ModelRef, data: Any, path: Path) -> None:
     from twofold._model import load
 
     if not isinstance(data, (list, tuple)):
-        raise InputError(
-            f"twofold.compare takes a path, a list of rows, an Arrow table or a DataFrame, and got a {type(data).__name__}."
-        )
+        kind = type(data).__name__
+        raise InputError(f"twofold.compare takes a path, a list of rows, an Arrow table or a DataFrame, not a {kind}.")
     signature = load(ref).signature
     rows = [signature.row(value, index) for index, value in enumerate(data)]
     pq.write_table(pa.Table.from_batches([Batch.from_rows(signature.input_schema, rows).arrow()]), path)

@@ -211,12 +211,13 @@ def _batch(
         whole = _run_batch(model, path, str(Path(folder, "answers.arrow")), rows.seen, options)
         stored = _stored(signature, whole.report, rows.positions)
     report = whole.report
-    more_rows, more_s = rows.seen - 1, whole.seconds - first.seconds
-    telling = more_rows > 0 and more_s > TELLING_SHARE * first.seconds
+    start_s = min(first.seconds, whole.seconds)
+    more_rows, more_s = rows.seen - 1, whole.seconds - start_s
+    telling = more_rows > 0 and more_s > TELLING_SHARE * start_s
     more_cpu_s = None if whole.cpu_s is None or first.cpu_s is None else whole.cpu_s - first.cpu_s
     side = BatchSide(
         seconds=whole.seconds,
-        start_s=first.seconds,
+        start_s=start_s,
         rows_in=report["rows_in"],
         rows_out=report["rows_out"],
         rows_quarantined=report["rows_quarantined"],

@@ -160,8 +160,10 @@ def _live_rate(live: RealTimeSide) -> str:
 
 def _stored_rate(stored: BatchSide) -> str:
     after = stored.rows_per_second_after_start
-    text = f"{_n(stored.rows_per_second)} rows/s with its start of {_s(stored.start_s)}"
-    return f"{text}, {_n(after)} after it" if after else text
+    whole = f"{_n(stored.rows_per_second)} rows/s with its start"
+    if after is None:
+        return f"{whole}; more rows (--limit) would tell the speed after it"
+    return f"{whole} of {_s(stored.start_s)}, {_n(after)} after it"
 
 
 def _stored_cpu(stored: BatchSide) -> str:
@@ -178,8 +180,10 @@ def _live_use(found: Comparison) -> str:
 def _stored_use(found: Comparison) -> str:
     even = found.break_even_rows
     wait = f"rows that can wait {_s(found.batch.seconds)}"
+    if found.batch.rows_per_second_after_start is None:
+        return f"{wait}; more rows (--limit) would tell from how many on it ends before real time at full load would"
     if even is None:
-        return f"{wait}; it did not outrun real time at full load here"
+        return f"{wait}; it is not faster here than real time at full load"
     return f"{wait}; from about {_round(even)} rows on it ends before real time at full load would"
 
 
