@@ -17,9 +17,10 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import msgspec
+import pyarrow as pa
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
@@ -34,9 +35,6 @@ from twofold._realtime.frames import (
     read_hello,
 )
 from twofold._runner import Result, Runner
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["Address", "ProcessBackend", "answer_calls", "warm_up_answers", "warm_up_calls"]
 
@@ -67,6 +65,8 @@ class ProcessBackend:
         self.on_free: Callable[[], None] = lambda: None
         self.on_hung = on_hung
         self._on_count = on_count
+        self._listening: asyncio.Server | None = None
+        self._connected: set[_ModelProcess] = set()
         self._joined: set[_ModelProcess] = set()
         self._idle: list[_ModelProcess] = []
 
@@ -78,12 +78,30 @@ class ProcessBackend:
         # The one that was busy last: its caches are warm.
         self._idle[-1].start_call(batch, done, deadline)
 
-    async def listen(self, path: str | None) -> asyncio.Server:
+    async def listen(self, path: str | None) -> Address:
         """Let model processes join: at a Unix socket, or on a free loopback port where `path` is None."""
         loop = asyncio.get_running_loop()
         if path is None:
-            return await loop.create_server(lambda: _ModelProcess(self), "127.0.0.1", 0)
-        return await loop.create_unix_server(lambda: _ModelProcess(self), path)
+            self._listening = await loop.create_server(lambda: _ModelProcess(self), "127.0.0.1", 0)
+            host, port = self._listening.sockets[0].getsockname()[:2]
+            return {"host": host, "port": port, "token": self.token}
+        self._listening = await loop.create_unix_server(lambda: _ModelProcess(self), path)
+        return {"path": path, "token": self.token}
+
+    async def close(self) -> None:
+        """Let the model processes go; calls that are not answered are lost."""
+        if self._listening is not None:
+            self._listening.close()
+        for process in list(self._connected):
+            process.close()
+        while self._connected:
+            await asyncio.sleep(0)
+
+    def connected(self, process: _ModelProcess) -> None:
+        self._connected.add(process)
+
+    def disconnected(self, process: _ModelProcess) -> None:
+        self._connected.discard(process)
 
     def joined(self, process: _ModelProcess) -> None:
         self._joined.add(process)
@@ -119,6 +137,10 @@ class _ModelProcess(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none of asyncio's classes
+        self._backend.connected(self)
+
+    def close(self) -> None:
+        self._transport.abort()
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         frame = _in_one(call_frame(batch))
@@ -172,6 +194,7 @@ class _ModelProcess(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self._give_up(LOST)
+        self._backend.disconnected(self)
 
 
 class _NoPandas:
@@ -191,13 +214,15 @@ def warm_up_calls(inputs: pa.Schema) -> None:
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
     try:
-        call_frame(Batch.from_rows(inputs, []))
+        pa.array([None])
     finally:
         sys.meta_path.remove(finder)
+    call_frame(Batch.from_rows(inputs, []))
 
 
 def warm_up_answers(outputs: pa.Schema) -> None:
     """In a model process: make the first answer as fast as the next."""
+    pa.array([None])
     answer_frame(Result(Batch.from_rows(outputs, []), {}))
 
 
@@ -228,7 +253,11 @@ def _in_one(pieces: list[Buffer]) -> list[Buffer]:
 def _connect(address: Address) -> socket.socket:
     if "path" in address:
         connection = socket.socket(socket.AF_UNIX)
-        connection.connect(address["path"])
+        try:
+            connection.connect(address["path"])
+        except OSError:
+            connection.close()
+            raise
         return connection
     connection = socket.create_connection((address["host"], address["port"]))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

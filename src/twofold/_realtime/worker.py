@@ -139,14 +139,11 @@ async def _front(channel: Channel, options: ServeOptions) -> None:
         batch_rows=options.batch_rows,
         example=None if example is None else signature.decode_row(json.dumps(example).encode()),
     )
-    calls = await backend.listen(facts["path"])
-    address: Message = {"token": facts["token"]}
-    if facts["path"] is None:
-        address["host"], address["port"] = calls.sockets[0].getsockname()[:2]
-    else:
-        address["path"] = facts["path"]
-    channel.send({"address": address})
-    await _serve_until_drained(channel, service, facts["socket"], there)
+    channel.send({"address": await backend.listen(facts["path"])})
+    try:
+        await _serve_until_drained(channel, service, facts["socket"], there)
+    finally:
+        await backend.close()
 
 
 async def _serve_until_drained(channel: Channel, service: Any, passed: Message, wait_for: asyncio.Event) -> None:
