@@ -7,6 +7,9 @@
     ```console figures   the same, but figures may differ: only words are compared
     ```sh            set-up commands, not run
 
+Two more words may stand behind a language. `heavy`: needs the heavy packages, and runs with them only (make test-all).
+`compiled`: needs a package that no test installs; its Python is compiled, not run.
+
 `…` in expected output stands for anything. The port 8000 becomes a free one.
 """
 
@@ -55,8 +58,9 @@ def free_port() -> int:
 class Session:
     """One page being read: its folder, its environment and what it left running."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, heavy: bool = False) -> None:
         self.folder = folder
+        self.heavy = heavy
         self.port = str(free_port())
         self.running: list[subprocess.Popen[bytes]] = []
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -64,19 +68,24 @@ class Session:
 
     def run(self, block: Block) -> None:
         first, _, _ = block.text.partition("\n")
-        if block.language.startswith("console"):
+        language, words = block.language.partition(" ")[0], set(block.language.split()[1:])
+        if "compiled" in words or ("heavy" in words and not self.heavy):
+            if language == "python":
+                compile(block.text, f"line {block.line}", "exec", dont_inherit=True)
+        elif language == "console":
             for command, expected in commands(block.text):
-                self.command(command, expected, figures=block.language == "console figures")
-        elif block.language == "pycon":
+                self.command(command, expected, figures="figures" in words)
+        elif language == "pycon":
             self.python_session(block)
-        elif block.language == "python" and re.fullmatch(r"# [\w/]+\.py", first):
+        elif language == "python" and re.fullmatch(r"# [\w/]+\.py", first):
             target = self.folder / first[2:]
             target.parent.mkdir(exist_ok=True)
             target.write_text(block.text)
-        elif block.language == "python":
+        elif language == "python":
             subprocess.run([sys.executable, "-c", block.text], cwd=self.folder, env=self.env, check=True, timeout=60)
         else:
-            assert block.language in NOT_RUN, f"line {block.line}: what is ```{block.language}?"
+            assert language in NOT_RUN, f"line {block.line}: what is ```{block.language}?"
+        assert words <= {"figures", "heavy", "compiled"}, f"line {block.line}: what is ```{block.language}?"
 
     def command(self, command: str, expected: str, figures: bool) -> None:
         command = command.replace("8000", self.port)
@@ -141,12 +150,30 @@ def compare(command: str, expected: str, printed: str, figures: bool) -> None:
     assert re.fullmatch(pattern, plain(printed), re.DOTALL), shown
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_block_runs(page: Path, tmp_path: Path) -> None:
-    session = Session(tmp_path)
+def is_heavy(page: Path) -> bool:
+    return any("heavy" in block.language.split()[1:] for block in blocks(page))
+
+
+HEAVY_PAGES = [page for page in PAGES if is_heavy(page)]
+
+
+def read(page: Path, session: Session) -> None:
+    """Run the blocks of a page in order."""
     try:
         for block in blocks(page):
             session.run(block)
     finally:
         session.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_runs(page: Path, tmp_path: Path) -> None:
+    read(page, Session(tmp_path))
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", HEAVY_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_runs_with_the_heavy_packages(page: Path, tmp_path: Path) -> None:
+    read(page, Session(tmp_path, heavy=True))

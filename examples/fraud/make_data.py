@@ -2,8 +2,8 @@
 
     python make_data.py OUTPUT.parquet [ROWS]
 
-Columns: id (int64), merchant (string), at (timestamp in UTC), customer_years (int32, null where not known), and f0 to f29
-(float32). About two million rows a second, in 200 MB of memory however many.
+Columns: id (int64), merchant (string), at (timestamp in UTC), customer_years (int32, null where not known), and f0 to
+f29 (float32). About a million rows a second, in 200 MB of memory however many.
 """
 
 import sys
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transactions import NAMES, chunks
+from transactions import CHUNK_ROWS, NAMES, chunks
 
 START_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 MERCHANTS = pa.array([f"merchant {n:03}" for n in range(400)])
@@ -32,13 +32,13 @@ def batches(n_rows: int, seed: int = 3) -> Iterator[pa.RecordBatch]:
     """Record batches of SCHEMA with n_rows rows in all."""
     for first, features, random in chunks(n_rows, seed):
         n = len(features)
-        which = pa.array(random.integers(0, len(MERCHANTS), n, np.int32))
-        seconds = np.arange(first, first + n) * 3 + random.integers(0, 3, n)
-        years = random.integers(0, 40, n, np.int32)
-        unknown = random.random(n) < 0.1
+        which = random.integers(0, len(MERCHANTS), CHUNK_ROWS, np.int32)[:n]
+        seconds = np.arange(first, first + n) * 3 + random.integers(0, 3, CHUNK_ROWS)[:n]
+        years = random.integers(0, 40, CHUNK_ROWS, np.int32)[:n]
+        unknown = random.random(CHUNK_ROWS)[:n] < 0.1
         columns = [
             pa.array(np.arange(first, first + n)),
-            MERCHANTS.take(which),
+            MERCHANTS.take(pa.array(which)),
             pa.array(START_US + seconds * 1_000_000).cast(SCHEMA.field("at").type),
             pa.array(years, mask=unknown),
             *(pa.array(column) for column in np.ascontiguousarray(features.T)),

@@ -1,9 +1,9 @@
 """The stated generator of the example: card payments as 30 numbers each, and which of them were fraud.
 
 No large set of real payments is free to pass on, so this one is made. Each feature is drawn on its own: ten are normal
-(`f0` to `f9`), ten lie between 0 and 1 (`f10` to `f19`), ten are times and amounts with long tails (`f20` to `f29`). The
-log-odds of fraud are `log_odds` below: effects of single features, thresholds and pairs; twelve features do nothing. About
-2 payments in 100 are fraud. The same seed gives the same payments, and the first n are the same however many are asked.
+(`f0` to `f9`), ten lie between 0 and 1 (`f10` to `f19`), ten have long tails (`f20` to `f29`). The log-odds of fraud
+are `log_odds` below: effects of single features, thresholds and pairs; fourteen features do nothing. Somewhat less than
+2 payments in 100 are fraud. The same seed gives the same payments, the first n the same however many are asked for.
 """
 
 from collections.abc import Iterator
