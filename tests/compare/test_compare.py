@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,7 @@ import pytest
 
 from tests.cli.commands import twofold
 from tests.compare.models import DRIFTS, SAME
-from twofold._compare.usage import MEASURED
+from twofold._compare.usage import MEASURED, tree
 
 QUICK = ("--seconds", "0.3", "--connections", "8", "--workers", "1")
 
@@ -110,3 +115,29 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "oh no" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_it_leaves_nothing_behind(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(SAME)
+    (tmp_path / "rows.csv").write_text("number\n1\n2\n")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "twofold", "compare", "model.py", "rows.csv", "--seconds", "60"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"TMPDIR": str(temporary)}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        children: list[int] = []
+        until = time.monotonic() + (30 if MEASURED else 3)
+        while len(children) < 4 and time.monotonic() < until:  # itself, the host, the server process, the generator
+            time.sleep(0.1)
+            children = tree(process.pid) if MEASURED else []
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert list(temporary.iterdir()) == []
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]

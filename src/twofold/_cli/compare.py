@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import click
@@ -86,6 +87,7 @@ def command(
         workers=workers,
         map=pairs("--map", columns, "FIELD=COLUMN"),
     )
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
     found = measure(model.ref().to_json(), source, options, _say)
     click.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else str(found))
     return found.exit_code
