@@ -133,15 +133,8 @@ def _parts(url: str) -> tuple[str, bool, str, int | None, str]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
-    if (
-        not host
-        or not host.isprintable()
-        or " " in host
-        or not text.isascii()
-        or parts.scheme not in ("http", "https")
-        or parts.query
-        or parts.fragment
-    ):
+    plain = text.isascii() and text.isprintable() and " " not in (host or " ")
+    if not host or not plain or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
         raise UsageError(f"{url!r} is not the URL of a server. It looks like http://127.0.0.1:8000.", url=url)
     path = quote(parts.path.rstrip("/"), safe="/%")
     return text.rstrip("/"), parts.scheme == "https", host, port, path

@@ -37,8 +37,7 @@ class ThreadedServer:
         self.url = url_of(self._listening, options.host)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
-        self._stops = 0
-        self._serving: asyncio.Task[None] | None = None
+        self._cut = asyncio.Event()
 
     def run(self) -> int:
         """Serve. Returns 0 after a drain, 130 when that was cut short."""
@@ -47,10 +46,8 @@ class ThreadedServer:
                 self._listening.listen(BACKLOG)
             except OSError as error:
                 raise refusal(error, self._options.host, self._options.port) from error
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner, suppress(asyncio.CancelledError):
-                runner.run(self._serve())
-                return 0
-            return 130
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                return runner.run(self._serve_until_stopped())
         finally:
             self._listening.close()
             self._loop.close()
@@ -61,10 +58,19 @@ class ThreadedServer:
             self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
-        self._stops += 1
-        self._stop.set()
-        if self._stops > 1 and self._serving is not None:
-            self._serving.cancel()
+        (self._cut if self._stop.is_set() else self._stop).set()
+
+    async def _serve_until_stopped(self) -> int:
+        serving, cut = asyncio.create_task(self._serve()), asyncio.create_task(self._cut.wait())
+        await asyncio.wait((serving, cut), return_when=asyncio.FIRST_COMPLETED)
+        while not serving.done():  # one cancellation may get lost in a wait that ends at the same time
+            serving.cancel()
+            await asyncio.wait((serving,), timeout=0.05)
+        cut.cancel()
+        if serving.cancelled():
+            return 130
+        serving.result()
+        return 0
 
     async def _serve(self) -> None:
         model, options = self._model, self._options
@@ -78,7 +84,6 @@ class ThreadedServer:
             batch_rows=options.batch_rows,
             example=model.example,
         )
-        self._serving = asyncio.current_task()
         where = f"twofold serving {model.name} (version {model.version}) at {self.url}"
         await serve_http(
             service,

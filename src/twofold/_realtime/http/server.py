@@ -55,7 +55,12 @@ async def serve_http(
         timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]
         backlog=2048,
     )
-    await _Server(config, service, stop, on_ready, share).serve(sockets=[sock])
+    server = _Server(config, service, stop, on_ready, share)
+    try:
+        await server.serve(sockets=[sock])
+    finally:
+        for connection in list(server.server_state.connections):  # what the drain's limit, or our caller, cuts off
+            connection.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -112,5 +117,3 @@ class _Server(uvicorn.Server):
             server.close()
         await asyncio.sleep(ON_THE_WIRE_S)  # requests that were sent before their client could know
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):  # what the drain's limit has cut off
-            connection.transport.abort()
