@@ -17,6 +17,8 @@ from twofold._supervisor import Message, available_cores
 __all__ = ["LocalExecutor"]
 
 MOST_LOSSES = 8
+MOST_GIVEN_UP = 100
+GIVEN_UP_IN_A_ROW = 3
 TICK_S = 0.5
 AHEAD = 1
 """Splits that a lane has waiting beside the one it computes."""
@@ -94,6 +96,7 @@ class _Run:
         self._call_timeout_s = call_timeout_s
         self._losses = Losses(by_row=workers.facts["by_row"])
         self._losses_in_a_row = 0
+        self._given_up = self._given_up_in_a_row = 0
         self.model_calls = 0
 
     def run(self) -> None:
@@ -148,6 +151,8 @@ class _Run:
             hand.calls[index] = Call(first_row, end_row, time.monotonic())
         elif "called" in message:
             hand.calls.pop(message["called"][0], None)
+            if message["called"][1] > message["called"][2]:
+                self._given_up_in_a_row = 0
             self._tracker.called(*message["called"])
         elif "done" in message:
             del hand.tasks[message["done"]["index"]]
@@ -174,8 +179,19 @@ class _Run:
             task, given_up = self._losses.blame(task, call.first_row, call.end_row, code, message)
             if given_up:
                 self._losses_in_a_row = 0
+                self._given_up += 1
+                self._given_up_in_a_row += 1
             again.append(task)
         self._waiting.extendleft(reversed(again))
+        self._stop_if_hopeless(how)
+
+    def _stop_if_hopeless(self, how: str) -> None:
+        if self._given_up_in_a_row >= GIVEN_UP_IN_A_ROW or self._given_up >= MOST_GIVEN_UP:
+            raise RunStopped(
+                f"{self._given_up} rows ended or blocked the worker process that computed them; the last one {how}. "
+                "That is the model, not the rows, so the run was stopped. What is committed stays; mend the model, then "
+                "start again."
+            )
         if self._losses_in_a_row >= MOST_LOSSES:
             raise RunStopped(
                 f"worker processes were lost {MOST_LOSSES} times in a row without getting on; the last one {how}. "

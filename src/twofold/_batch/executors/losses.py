@@ -2,7 +2,7 @@
 
 1. a call on whole columns is repeated as it was: the worker may have been killed from outside
 2. its rows are computed in calls of a 64th, then one by one; a model that is called row by row starts here
-3. a row that was alone in its call twice (once, for a hang or when such a row was found before) is given up
+3. a row that was alone in its call twice when the worker was lost, or once when it hung, is given up
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from twofold._batch.work import SplitTask
 __all__ = ["Losses"]
 
 NARROWER = 64
+CERTAIN = {"worker_lost": 2, "deadline_exceeded": 1}
+"""How often a row must have been alone: a kill from outside may hit a row once, by chance."""
 
 
 class Losses:
@@ -24,7 +26,6 @@ class Losses:
         self._by_row = by_row
         self._alone: Counter[tuple[int, int]] = Counter()
         self._once: set[int] = set()
-        self._found_one = False
 
     def suspects(self, task: SplitTask) -> bool:
         """A worker was lost over this split before: compute it with nothing beside it."""
@@ -32,21 +33,18 @@ class Losses:
 
     def blame(self, task: SplitTask, first_row: int, end_row: int, code: str, message: str) -> tuple[SplitTask, bool]:
         """The split to try next, after a loss in a call of these rows, and whether a row was given up."""
-        before = task.index in self._once
+        first_loss = task.index not in self._once
         self._once.add(task.index)
         n_rows = end_row - first_row
         if n_rows == 1:
             self._alone[task.index, first_row] += 1
-            enough = 1 if code == "deadline_exceeded" or self._found_one else 2
-            if self._alone[task.index, first_row] >= enough:
-                self._found_one = True
-                given_up = (*task.given_up, (first_row, code, message))
-                return replace(task, given_up=given_up), True
-            rows = 1
-        elif self._by_row:
-            rows = 1
-        elif before or self._found_one or code == "deadline_exceeded":
-            rows = max(1, n_rows // NARROWER)
-        else:
+            if self._alone[task.index, first_row] >= CERTAIN[code]:
+                return replace(task, given_up=(*task.given_up, (first_row, code, message))), True
             return task, False
+        if self._by_row:
+            rows = 1
+        elif first_loss and code == "worker_lost":
+            return task, False
+        else:
+            rows = max(1, n_rows // NARROWER)
         return replace(task, careful=(*task.careful, (first_row, end_row, rows))), False
