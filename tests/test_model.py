@@ -379,6 +379,7 @@ def test_a_file_that_loads_itself(name: str, write: Any) -> None:
     [
         (".pkl", "pickle.loads("),
         (".joblib", "joblib.load("),
+        (".skops", "skops.io.load("),
         (".txt", "lightgbm.Booster(model_file="),
         (".json", "xgboost.Booster(model_file="),
         (".pt", "torch.jit.load("),

@@ -68,10 +68,25 @@ def match_columns(signature: Signature, available: Sequence[str], given: Mapping
         raise InputError(
             f"{source} has no column {', '.join(map(repr, missing))}, which the model needs. Its columns: "
             f"{named(available)}. Where one of them has the values under another name, say so: "
-            f"--map {missing[0]}=COLUMN",
+            f"--map {missing[0]}={_likely(fields[missing[0]], available)}",
             missing=missing,
         )
     return found
+
+
+def _likely(field: Field, available: Sequence[str]) -> str:
+    """What `--map` may say for a field without a column: a range where numbered columns make up such a vector."""
+    numbered: dict[str, list[int]] = {}
+    for column in available:
+        if found := re.fullmatch(r"(.*?)(0|[1-9]\d*)", column, re.DOTALL):
+            numbered.setdefault(found[1], []).append(int(found[2]))
+    if isinstance(field.type, Tensor):
+        size = math.prod(field.type.shape)
+        for prefix, numbers in numbered.items():
+            first = min(numbers)
+            if size > 1 and sorted(numbers) == list(range(first, first + size)):
+                return f"{prefix}{first}..{prefix}{first + size - 1}"
+    return "COLUMN"
 
 
 def _expand(field: Field, given: str, there: set[str]) -> str | list[str]:

@@ -27,7 +27,7 @@ _BY_SUFFIX = {
     ".joblib": ("joblib", "joblib.load({path})", 'self.model.predict(columns["features"])'),
     ".json": (
         "xgboost",
-        "xgboost.Booster(model_file={path})",
+        'xgboost.Booster(model_file={path}, params={{"nthread": 1}})',
         'self.model.predict(xgboost.DMatrix(columns["features"]))',
     ),
     ".pkl": ("pickle", "pickle.loads({path}.read_bytes())", 'self.model.predict(columns["features"])'),
@@ -36,7 +36,16 @@ _BY_SUFFIX = {
         "torch.jit.load({path}).eval()",
         'self.model(torch.from_numpy(columns["features"])).detach().numpy().ravel()',
     ),
-    ".txt": ("lightgbm", "lightgbm.Booster(model_file={path})", 'self.model.predict(columns["features"])'),
+    ".skops": (
+        "skops.io",
+        "skops.io.load({path}, trusted=[])  # what skops.io.get_untrusted_types names, if you trust it",
+        'self.model.predict(columns["features"])',
+    ),
+    ".txt": (
+        "lightgbm",
+        "lightgbm.Booster(model_file={path})",
+        'self.model.predict(columns["features"], num_threads=1)',
+    ),
     "": ("pathlib", "{path}.read_bytes()  # load it here", 'columns["features"].sum(axis=1)  # answer here'),
 }
 _ALIKE = {".pickle": ".pkl", ".pth": ".pt", ".ts": ".pt", ".ubj": ".json", ".lgb": ".txt", ".skl": ".joblib"}
