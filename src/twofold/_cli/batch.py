@@ -119,6 +119,7 @@ def summary(report: BatchReport) -> str:
         speed = f"{report.seconds:.3g} s ({report.rows_per_second:,.0f} rows/s{resumed})"
         lines = [f"{report.output}: {report.rows_out:,} rows in {speed}"]
     if report.rows_quarantined:
-        lines.append(f"{report.rows_quarantined:,} rows are in quarantine: {report.quarantine}")
+        rows = "1 row is" if report.rows_quarantined == 1 else f"{report.rows_quarantined:,} rows are"
+        lines.append(f"{rows} in quarantine: {report.quarantine}")
         lines += error_lines(report.reasons, report.first_errors)
     return "\n".join(lines)

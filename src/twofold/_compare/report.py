@@ -169,7 +169,7 @@ def _stored_rate(stored: BatchSide) -> str:
 def _stored_cpu(stored: BatchSide) -> str:
     after = stored.cpu_s_per_million_rows_after_start
     text = f"{_cpu(stored.cpu_s_per_million_rows)} with its start"
-    return f"{text}, {after:.3g} after it" if after else text
+    return f"{text}, {_n(after)} after it" if after else text
 
 
 def _live_use(found: Comparison) -> str:
@@ -254,7 +254,7 @@ def _mb(number: float | None) -> str:
 
 
 def _cpu(number: float | None) -> str:
-    return "CPU time not measured on this system" if number is None else f"{number:.3g} CPU-s per million rows"
+    return "CPU time not measured on this system" if number is None else f"{_n(number)} CPU-s per million rows"
 
 
 def _alone(alone: Alone) -> str:
