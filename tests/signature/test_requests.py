@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +26,9 @@ from twofold._signature import (
     String,
     Struct,
     Tensor,
+    any_json,
 )
+from twofold._signature.decode import decode_exactly
 
 NUMBER = Signature((Field("number", Int()),), (Field("prediction", String()),))
 PAIR = Signature(
@@ -124,6 +127,44 @@ def test_the_last_of_two_equal_keys_counts():
 def test_hostile_bodies_are_refused_in_words(body):
     with pytest.raises((NotJson, RowsDoNotFit)):
         NUMBER.decode(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b'{"number": ', "it ends too early"),
+        (b'{"number": "\\ud83d', "it ends too early"),
+        (b'{"number": "\\ud800"}', r"\\ud800 is half a character \(byte 12\)"),
+        (b'{"number": "\\ud800 and more behind it"}', r"\\ud800 is half a character \(byte 12\)"),
+        (b'{"number": "\\udc00"}', r"\\udc00 is half a character \(byte 12\)"),
+        (b'{"number": "abc\xff"}', r"it is not UTF-8 \(byte 15\)"),
+        (b'{"number": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"number": NaN}', r"invalid character \(byte 11\)"),
+    ],
+)
+def test_a_body_that_is_not_json_is_told_why_and_where(body, words):
+    with pytest.raises(NotJson, match=f"not JSON: .*{words}"):
+        NUMBER.decode(body)
+
+
+def test_numbers_that_do_not_fit_are_written_as_they_came():
+    came = decode_exactly(b'{"a": [1e400, -0.10, 123456789012345678901234567890], "b": "1e400"}')
+    assert msgspec.json.encode(any_json(came)) == b'{"a":[1e400,-0.10,123456789012345678901234567890],"b":"1e400"}'
+
+
+def test_an_integer_beyond_its_type_is_told_so():
+    for body in (b'{"number": 9223372036854775808}', b'{"number": 1e400}', b'{"number": -1e30}'):
+        assert errors_of(NUMBER.decode_row, body)[0].message.endswith("(out of the range of int64)")
+    assert errors_of(NUMBER.decode_row, b'{"number": 7.5}')[0].message == "number: expected int64, got 7.5"
+    positive = Signature((Field("n", Int(), constraints=Constraints(ge=0)),), ())
+    assert errors_of(positive.decode_row, b'{"n": -1}')[0].message == "n: expected int64 >= 0, got -1"
+    cells = positive.read_text({"n": pa.array(["9223372036854775808", "-1"])}, 2).misfits
+    assert [cells[at][0].message for at in (0, 1)] == [
+        'n: expected int64 >= 0, got "9223372036854775808" (out of the range of int64)',
+        'n: expected int64 >= 0, got "-1"',
+    ]
 
 
 @dataclasses.dataclass

@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["check_constraints", "column_check", "int_range", "item_field", "round_all", "round_to", "value_check"]
+__all__ = [
+    "beyond",
+    "check_constraints",
+    "column_check",
+    "int_range",
+    "item_field",
+    "round_all",
+    "round_to",
+    "value_check",
+]
 
 _NUMERIC = ("ge", "gt", "le", "lt", "multiple_of")
 _LENGTH = ("min_length", "max_length")
@@ -96,6 +105,12 @@ def int_range(kind: Int, constraints: Constraints) -> tuple[int, int]:
     if constraints.lt is not None and constraints.lt != math.inf:
         high = min(high, _ceil(constraints.lt, kind.low) - 1)
     return low, high
+
+
+def beyond(kind: Int, whole: int) -> str:
+    """Why an integer is out of range, where the expectation does not name the ends: of 64 bits."""
+    outside = kind.bits == 64 and not kind.low <= whole <= kind.high
+    return f"out of the range of {type_name(kind)}" if outside else ""
 
 
 def _ceil(bound: float, otherwise: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from struct import Struct as Packing
 from typing import Annotated, Any, Literal
@@ -25,6 +26,11 @@ __all__ = ["RequestDecoder", "RowReader", "decode_exactly", "missing"]
 
 NAMED_ROWS = 10  # how many rows that do not fit one answer names
 _INT64 = (-(1 << 63), (1 << 63) - 1)
+# whole pairs of surrogates and escaped backslashes are passed over; a half at the end is a body that is cut off
+_HALVES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|"
+    rb"(\\u[dD][89a-fA-F][0-9a-fA-F]{2})(?!\\?u?[0-9a-fA-F]{0,3}\Z)"
+)
 _exact = msgspec.json.Decoder(float_hook=JsonNumber)
 _refuses_all: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Literal[""])
 
@@ -38,7 +44,7 @@ def decode_exactly(body: bytes | str) -> Any:
     except msgspec.ValidationError:  # an integer longer than msgspec reads
         return _decode_long_integers(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(error) from None
+        raise _not_json(error, body) from None
 
 
 def _decode_long_integers(body: bytes | str) -> Any:
@@ -52,15 +58,34 @@ def _decode_long_integers(body: bytes | str) -> Any:
         text = body if isinstance(body, str) else bytes(body).decode()
         return json.loads(text, parse_float=JsonNumber, parse_int=integer, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise _not_json(error) from None
+        raise _not_json(error, body) from None
 
 
-def _not_json(error: Exception) -> NotJson:
-    reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+def _not_json(error: Exception, body: bytes | str) -> NotJson:
+    reason = _reason(error, body)
     return NotJson(
         f"the body is not JSON: {reason}. Send one object with the model's input fields, or a list of such objects.",
         reason=reason,
     )
+
+
+def _reason(error: Exception, body: bytes | str) -> str:
+    """Why it is not JSON, and where: msgspec counts bytes from the string they are in, and calls half a character the
+    end of the body."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    data = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
+    try:
+        data.decode()
+    except UnicodeDecodeError as wrong:
+        return f"it is not UTF-8 (byte {wrong.start})"
+    said = str(error)
+    if "truncated" in said or "surrogate" in said:
+        for found in _HALVES.finditer(data):
+            if found[1]:
+                return f"{found[1].decode()} is half a character (byte {found.start()})"
+        return said if "surrogate" in said else "it ends too early" if data.strip() else "it is empty"
+    return said
 
 
 class RowReader:

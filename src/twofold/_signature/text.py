@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold._errors import NotJson
 from twofold._signature.arrow import choice_members, narrow_floats, within_instants, within_integers
-from twofold._signature.bounds import int_range, round_to, value_check
+from twofold._signature.bounds import beyond, int_range, round_to, value_check
 from twofold._signature.column import leaf_reader
 from twofold._signature.decode import decode_exactly
 from twofold._signature.misfit import Misfit, expected_words
@@ -70,7 +70,7 @@ def _scalar(field: Field, expected: str, rules: Rules) -> Reader:
             return lambda text: _read_bool(text, expected)
         case Int():
             low, high = int_range(kind, field.constraints)
-            return lambda text: _read_int(text, low, high, expected)
+            return lambda text: _read_int(text, kind, low, high, expected)
         case Float(bits):
             return _float_cell(bits, expected)
         case Choice(values) if isinstance(values[0], int):
@@ -96,10 +96,10 @@ def _read_whole(text: str, expected: str) -> int:
     return whole
 
 
-def _read_int(text: str, low: int, high: int, expected: str) -> int:
+def _read_int(text: str, kind: Int, low: int, high: int, expected: str) -> int:
     whole = _read_whole(text, expected)
     if not low <= whole <= high:
-        raise Misfit(expected, text)
+        raise Misfit(expected, text, beyond(kind, whole))
     return whole
 
 

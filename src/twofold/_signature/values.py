@@ -15,7 +15,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from twofold._signature.bounds import int_range, item_field, round_all, round_to, value_check
+from twofold._signature.bounds import beyond, int_range, item_field, round_all, round_to, value_check
 from twofold._signature.misfit import Misfit, expected_words
 from twofold._signature.numbers import as_float, as_int
 from twofold._signature.objects import as_list, as_mapping, is_null
@@ -131,7 +131,7 @@ def _type_reader(field: Field, expected: str, rules: Rules) -> Reader:
         case Bool():
             return _bool_reader(expected)
         case Int():
-            return _int_reader(*int_range(kind, field.constraints), expected)
+            return _int_reader(kind, *int_range(kind, field.constraints), expected)
         case Float(bits):
             return _float_reader(bits, expected)
         case String():
@@ -165,11 +165,13 @@ def _bool_reader(expected: str) -> Reader:
     return read
 
 
-def _int_reader(low: int, high: int, expected: str) -> Reader:
+def _int_reader(kind: Int, low: int, high: int, expected: str) -> Reader:
     def read(value: Any) -> int:
         whole = value if type(value) is int else as_int(value)
-        if whole is None or not low <= whole <= high:
+        if whole is None:
             raise Misfit(expected, value)
+        if not low <= whole <= high:
+            raise Misfit(expected, value, beyond(kind, whole))
         return whole
 
     return read

@@ -127,6 +127,7 @@ def reading(path: str | Path) -> Iterator[None]:
         raise InputError(f"the input {str(path)!r} may not be read. Check its rights.", path=str(path)) from error
     except (OSError, pa.ArrowException) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        why = why.rstrip(".")
         raise InputError(
             f"the input {str(path)!r} cannot be read: {why}. Is the file whole, and of the format its name says?",
             path=str(path),
