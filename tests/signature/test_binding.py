@@ -205,6 +205,22 @@ def test_structs_of_structs_answered():
     assert read_hints(optional).result(predict(1))[0]["best"] is None
 
 
+def test_a_key_that_an_answer_lacks_is_no_null():
+    class Answer(t.TypedDict):
+        score: float
+        reason: str | None
+        note: t.NotRequired[str]
+
+    def predict(n: int) -> Answer:
+        return {"score": 1.0, "reason": None}
+
+    binding = read_hints(predict)
+    assert binding.result(predict(1)) == (1.0, None, None)
+    for answer, key in (({"score": 1.0}, "reason"), ({"reason": "x", "note": "y"}, "score")):
+        with pytest.raises(WrongResult, match=f"a dict without the key '{key}'"):
+            binding.result(answer)
+
+
 def test_nothing_heavy_is_imported_for_plain_annotations():
     code = """
 import sys

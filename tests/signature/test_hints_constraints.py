@@ -55,6 +55,8 @@ UNDERSTOOD = [
     (t.Annotated[str, pydantic.Field(pattern=re.compile("x", re.IGNORECASE))], Constraints(pattern="(?i)x")),
     (t.Annotated[int, Meta(description="years", examples=[1], title="Age")], UNCONSTRAINED),
     (t.Annotated[int, at.Unit("m"), "in metres"], UNCONSTRAINED),
+    (pydantic.conint(gt=3), Constraints(gt=3)),
+    (pydantic.constr(max_length=3), Constraints(max_length=3)),
 ]
 
 

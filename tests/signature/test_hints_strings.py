@@ -107,6 +107,16 @@ def test_a_name_that_only_type_checkers_see():
         read_hints(predict)
 
 
+def test_an_annotation_that_fails_when_it_is_evaluated():
+    def predict(name: t.Annotated[str, msgspec.Meta(pattern="(")]) -> float:
+        return 0.0
+
+    with pytest.raises(
+        ModelError, match=r"cannot be read: its annotations do not evaluate \(.*unterminated subpattern"
+    ):
+        read_hints(predict)
+
+
 def test_a_field_of_unknown_type():
     @dataclass
     class Row:

@@ -107,7 +107,7 @@ def _read(item: object, found: _Found, place: Place) -> None:
         _read_timezone(item, found)
     elif home == "pydantic" and kind.__name__ in ("StringConstraints", "_PydanticGeneralMetadata"):
         _read_general(item, found)
-    elif not (isinstance(item, str) or kind.__name__ in DESCRIBES):
+    elif not (item is None or isinstance(item, str) or kind.__name__ in DESCRIBES):  # None: pydantic's, not set
         found.leftover.append(item)
 
 

@@ -135,8 +135,9 @@ def _read_struct(struct: StructReading, written: Callable[[list[str]], str], *, 
     expected = source.name(Mapping if mapping else struct.shape.owner, "Expected")
     refuse = source.name(_refusal(struct), "refuse")
     known = source.name(frozenset(m.attribute for m in struct.members), "known")
-    unknown = f" or not {known}.issuperset(value)" if mapping else ""
-    source.lines.append(f"if not isinstance(value, {expected}){unknown}:")
+    needed = source.name(frozenset(m.attribute for m in struct.members if not m.absent), "needed")
+    wrong_keys = f" or not {needed} <= value.keys() <= {known}" if mapping else ""
+    source.lines.append(f"if not isinstance(value, {expected}){wrong_keys}:")
     if mappings and not mapping:
         source.lines.append(f"    if isinstance(value, {source.name(Mapping, 'Mapping')}): return value")
     source.lines.append(f"    {refuse}(value)")
@@ -162,8 +163,10 @@ def _refusal(struct: StructReading) -> Callable[[object], None]:
     def refuse(value: object) -> None:
         got = f"{type(value).__name__} {shorten(value)}"
         if isinstance(value, Mapping) and struct.shape.kind == "typeddict":
-            unknown = next(key for key in value if key not in attributes)
-            got = f"a dict with the key {unknown!r}, which it does not declare"
+            unknown = [key for key in value if key not in attributes]
+            lacking = [m.attribute for m in struct.members if not m.absent and m.attribute not in value]
+            got = f"a dict without the key {lacking[0]!r}" if lacking else "a dict"
+            got += f" with the key {unknown[0]!r}, which it does not declare" if unknown else ""
         raise WrongResult(
             f"the model answered {got} where its annotation says `{owner.__name__}` ({', '.join(attributes)}). "
             "Return what the annotation says, or change the annotation."

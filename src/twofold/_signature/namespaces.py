@@ -42,7 +42,7 @@ def _hints(target: Any, local_names: dict[str, Any], place: Place) -> dict[str, 
             "Import or define it at the top of the file, not under `if TYPE_CHECKING:` and not inside a function.",
             missing=missing,
         )
-    except (TypeError, SyntaxError, AttributeError) as error:
+    except Exception as error:  # annotations are the user's code
         place.refuse(f"cannot be read: its annotations do not evaluate ({error}). Correct the annotation.")
 
 
