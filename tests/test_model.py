@@ -549,6 +549,7 @@ def test_settings_given_as_values(write: Any) -> None:
     [
         ("threshold", "high"),
         ("count", "7.5"),
+        ("count", "1e400"),
         ("strict", "maybe"),
         ("mode", "slow"),
         ("words", "a,b"),
@@ -557,8 +558,24 @@ def test_settings_given_as_values(write: Any) -> None:
     ],
 )
 def test_settings_that_do_not_fit(name: str, text: str, write: Any) -> None:
-    with pytest.raises(UsageError, match=f"--set {name}={text} does not fit the constructor of Settings, which takes"):
+    with pytest.raises(
+        UsageError, match=f"--set {name}={text} does not fit the constructor of Settings, which takes"
+    ) as said:
         load(write("settings.py", SETTINGS), settings={name: text})
+    assert "got `str`" not in str(said.value)
+
+
+def test_what_a_setting_may_be_is_listed(write: Any) -> None:
+    file = write("settings.py", SETTINGS)
+    for name, words in (
+        ("threshold", "takes float for threshold."),
+        ("mode", "takes one of 'fast', 'exact' for mode."),
+        ("kind", "takes one of 'x', 'y' for kind."),
+        ("perhaps", "takes int | None for perhaps."),
+    ):
+        with pytest.raises(UsageError) as said:
+            load(file, settings={name: "slow"})
+        assert str(said.value).endswith(words)
 
 
 def test_settings_that_there_are_not(write: Any) -> None:

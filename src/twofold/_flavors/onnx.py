@@ -75,7 +75,7 @@ def _open(file: Path) -> Any:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(
-            f"{file.name} cannot be opened by onnxruntime {onnxruntime.__version__}: {one_line(error)}. "
+            f"{file.name} cannot be opened by onnxruntime {onnxruntime.__version__}: {one_line(error).rstrip('.')}. "
             "Is it a whole ONNX file, made for this version or an older one?",
             file=str(file),
         ) from error
@@ -178,8 +178,11 @@ class _Graph:
         self._signature = signature
         self._schema = signature.output_schema
 
-    def call(self, **fields: Any) -> Any:
+    def call(self, *unnamed: Any, **fields: Any) -> Any:
         """The answer for one row: its value, or a dict where there are several outputs."""
+        if unnamed:
+            inputs = ", ".join(f"{field.name}=…" for field in self._signature.inputs)
+            raise TypeError(f"a model file takes its inputs by keyword: model({inputs})")
         row = self._signature.row(fields)
         (answer,) = self.call_columns(Batch.from_rows(self._signature.input_schema, [row])).rows()
         names = self._schema.names

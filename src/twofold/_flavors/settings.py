@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -78,12 +79,22 @@ def _typed(owner: type, parameter: inspect.Parameter, hint: Any, text: str) -> A
             return msgspec.json.decode(text, type=hint, strict=False)
         return msgspec.convert(text, hint, strict=False)
     except (msgspec.MsgspecError, TypeError) as error:
-        shown = getattr(hint, "__name__", None) or str(hint).replace("typing.", "")
+        said = one_line(error)
+        # of plain text msgspec knows only that it is a str, and of a choice only that it is none of them
+        more = "" if said.startswith(("Expected", "Invalid enum value")) and not _is_json(hint) else f": {said}"
         raise UsageError(
             f"--set {parameter.name}={shorten(text)} does not fit the constructor of {owner.__name__}, "
-            f"which takes {shown if get_origin(hint) is None else hint} for {parameter.name}: {one_line(error)}.",
+            f"which takes {_words(hint)} for {parameter.name}{more}.",
             name=parameter.name,
         ) from error
+
+
+def _words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(hint)))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "one of " + ", ".join(repr(member.value) for member in hint)
+    return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint).replace("typing.", "")
 
 
 def _is_json(hint: Any) -> bool:
