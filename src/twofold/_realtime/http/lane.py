@@ -137,6 +137,13 @@ class LaneProtocol(HttpToolsProtocol):
     fast_lane: ClassVar[bool]
     known_heads: ClassVar[dict[bytes, int]]  # of whole requests that took the lane: head -> bytes of the body
     answer_head: ClassVar[_AnswerHead]
+    ending: ClassVar[bool] = False  # each answer is the last of its connection, and says so
+
+    @classmethod
+    def end(cls) -> None:
+        """The server drains: let clients know with the next answer, before their connections are closed."""
+        cls.ending = True
+        cls.known_heads.clear()
 
     @classmethod
     def bound_to(cls, plain: PlainJson, *, fast_lane: bool = True) -> type[LaneProtocol]:
@@ -268,7 +275,8 @@ class LaneProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and any(name in BODY_HEADERS for name, _ in self.headers):
             self._refuse(NO_UPGRADE)  # the parser would leave the body unread, for another protocol
         elif self._fits_lane():
-            request = LaneRequest(self, self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
+            keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+            request = LaneRequest(self, keep_alive and not self.ending)
             self.receiving = self.on_lane = request
             self.cycle = request  # type: ignore[assignment]
         else:
@@ -296,6 +304,8 @@ class LaneProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {CONNECTION: {"protocol": self}}
         self.expect_100_continue = any(n == b"expect" and v.lower() == b"100-continue" for n, v in headers)
         super().on_headers_complete()
+        if self.ending:
+            self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.active = cycle

@@ -19,7 +19,7 @@ from twofold._realtime.service import Service
 
 __all__ = ["serve_http"]
 
-ON_THE_WIRE_S: Final = 0.05
+ON_THE_WIRE_S: Final = 0.1
 
 
 async def serve_http(
@@ -115,5 +115,11 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        make: Any = self.config.http_protocol_class
+        make.end()
+        for connection in self.server_state.connections:
+            cycle: Any = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                cycle.keep_alive = False
         await asyncio.sleep(ON_THE_WIRE_S)  # requests that were sent before their client could know
         await super().shutdown(sockets)
