@@ -154,6 +154,13 @@ def test_numbers_that_do_not_fit_are_written_as_they_came():
     assert msgspec.json.encode(any_json(came)) == b'{"a":[1e400,-0.10,123456789012345678901234567890],"b":"1e400"}'
 
 
+def test_a_cell_that_may_be_empty_is_told_so():
+    when = Signature((Field("at", Datetime(), nullable=True),), ())
+    cells = when.read_text({"at": pa.array(["noon", None, ""])}, 3)
+    assert cells.misfits[0][0].expected == "datetime or null" == cells.misfits[2][0].expected
+    assert sorted(cells.misfits) == [0, 2]
+
+
 def test_an_integer_beyond_its_type_is_told_so():
     for body in (b'{"number": 9223372036854775808}', b'{"number": 1e400}', b'{"number": -1e30}'):
         assert errors_of(NUMBER.decode_row, body)[0].message.endswith("(out of the range of int64)")

@@ -19,6 +19,8 @@ from twofold._version import __version__
 
 __all__ = ["COMMANDS", "run"]
 
+SHOWN_MISFITS = 5
+
 # Each command's one line in `twofold --help`; its file is imported only when the command is called.
 COMMANDS = {
     "init": "Write a model file for the columns of your data.",
@@ -106,7 +108,7 @@ def run(args: Sequence[str]) -> int:
     except click.ClickException as error:
         return _complain(session, error, _usage_words(error), 2)
     except RowsDoNotFit as error:
-        return _complain(session, error, "; ".join(f"row {e.row}: {e.message}" for e in error.errors[:5]), 1)
+        return _complain(session, error, _misfits(error), 1)
     except TwofoldError as error:
         return _complain(session, error, error.message, error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
@@ -129,6 +131,12 @@ def _usage_words(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "twofold"
     return f"{words.rstrip()} (`{path} --help` explains)"
+
+
+def _misfits(error: RowsDoNotFit) -> str:
+    shown = "; ".join(f"row {e.row}: {e.message}" for e in error.errors[:SHOWN_MISFITS])
+    more = len(error.errors) - SHOWN_MISFITS
+    return f"{shown}{f'; and {more} more' if more > 0 else ''}"
 
 
 def _complain(session: Session, error: BaseException, words: str, code: int) -> int:

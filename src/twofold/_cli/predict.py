@@ -31,7 +31,7 @@ def command(model: ModelChoice, json_text: str) -> int:
     """
     body = sys.stdin.buffer.read() if json_text == "-" else json_text.encode("utf-8", "surrogateescape")
     loaded = model.load()
-    rows, is_list = loaded.signature.decode(body)
+    rows, is_list = _decode(loaded, body, "standard input" if json_text == "-" else "the argument")
     answers, failed = _answer(loaded, rows)
     if not is_list and failed:
         from twofold._errors import ModelError
@@ -42,6 +42,20 @@ def command(model: ModelChoice, json_text: str) -> int:
 
     click.echo(json.dumps(answers if is_list else answers[0], ensure_ascii=False))
     return 3 if failed else 0
+
+
+def _decode(model: Any, body: bytes, origin: str) -> tuple[list[tuple[Any, ...]], bool]:
+    from twofold._errors import NotJson
+
+    try:
+        rows, is_list = model.signature.decode(body)
+    except NotJson as error:
+        quotes = "" if origin == "standard input" else ", in single quotes so that the shell leaves it as it is"
+        raise NotJson(
+            f"{origin} is not JSON: {error.data['reason']}. Give one object with the model's input fields, or a list "
+            f"of such objects{quotes}. (`twofold describe MODEL` lists the fields)"
+        ) from error
+    return rows, is_list
 
 
 def _answer(model: Any, rows: list[tuple[Any, ...]]) -> tuple[list[Any], dict[int, Any]]:

@@ -79,7 +79,7 @@ def _scalar(field: Field, expected: str, rules: Rules) -> Reader:
         case Tensor() | List() | Struct():
             return _json_cell(value_reader(field, rules), expected)
         case _:  # text is the value, or what a JSON string would be
-            return value_reader(Field(field.name, kind))
+            return value_reader(Field(field.name, kind, field.nullable))
 
 
 def _read_bool(text: str, expected: str) -> bool:
