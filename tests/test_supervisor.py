@@ -11,8 +11,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from tests.processes import alive, wait_for
 
+from tests.processes import alive, wait_for
 from twofold._errors import MissingExtra, ModelError, RunStopped
 from twofold._supervisor import (
     Backoff,

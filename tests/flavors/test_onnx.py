@@ -14,8 +14,8 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper
-from tests.flavors import graphs
 
+from tests.flavors import graphs
 from twofold._columns import Batch
 from twofold._errors import MissingExtra, ModelError, UsageError
 from twofold._flavors.onnx_fields import Declared, read_output
