@@ -7,6 +7,7 @@ their value stay text as well: 007, +49…, whole numbers beyond 64 bits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -39,6 +40,7 @@ __all__ = ["Look", "look_at", "pieces_of"]
 SPLIT_ROWS: Final = 1 << 20
 BATCH_ROWS: Final = 8192
 FIRST_ROWS: Final = 32  # looked at first: most types are ruled out by them
+NO_NAME: Final = re.compile(r'["\\\x00-\x1f]')  # what msgspec.field(name=...) refuses
 TIMES: Final[tuple[Type, ...]] = (Date(), Datetime(), Datetime(naive=True))
 TEXT_TYPES: Final[tuple[Type, ...]] = (Bool(), Int(), Float(), *TIMES)
 # What the text of a number looks like that loses nothing by being read as one.
@@ -68,10 +70,13 @@ def look_at(pattern: str) -> Look:
     scan = scan_inputs(pattern)
     columns, left_out = {}, {}
     for stored in scan.schema:
-        kind = None if JSON_MARK in (stored.metadata or {}) else _type_of(stored.type)
-        if kind is None:
-            several = JSON_MARK in (stored.metadata or {})
-            left_out[stored.name] = "values of several types" if several else str(stored.type)
+        kind = _type_of(stored.type)
+        if JSON_MARK in (stored.metadata or {}):
+            left_out[stored.name] = "values of several types"
+        elif NO_NAME.search(stored.name):
+            left_out[stored.name] = "a name that no field can have"
+        elif kind is None:
+            left_out[stored.name] = str(stored.type)
         else:
             columns[stored.name] = _Column(Field(stored.name, kind), scan.format.name)
     n_rows = n_broken = 0
@@ -143,7 +148,7 @@ def _type_of(stored: pa.DataType) -> Type | None:
         return None if item is None else List(Field("item", item))
     if types.is_struct(stored):
         fields = [(field.name, _type_of(field.type)) for field in stored]
-        if not fields or any(kind is None for _, kind in fields):
+        if not fields or any(kind is None or NO_NAME.search(name) for name, kind in fields):
             return None
         return Struct(tuple(Field(name, kind) for name, kind in fields if kind is not None))
     return _scalar(stored)
