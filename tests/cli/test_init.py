@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -222,8 +221,11 @@ def test_any_names_make_a_file_that_python_reads(columns: list[str], dropped: st
     fields = [Field(name, Int(), nullable=at % 2 == 0) for at, name in enumerate(columns)]
     text = source_of(fields, {dropped: dropped}, Baseline(dropped, "most frequent value", 1, Int(), 3), dropped)
     written: Any = ModuleType("written")
-    with patch.dict(sys.modules, written=written):
+    sys.modules["written"] = written
+    try:
         exec(compile(text, "written.py", "exec"), vars(written))
         model = package.load(written.predict)
         assert [field.name for field in model.signature.inputs] == columns
         assert package.batch(model, [dict.fromkeys(columns, 1)]) == [1]
+    finally:
+        del sys.modules["written"]
