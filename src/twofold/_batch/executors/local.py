@@ -11,7 +11,6 @@ from twofold._batch.executors.losses import Losses
 from twofold._batch.executors.workers import Call, Hand, Workers
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import RunStopped
-from twofold._model import ModelRef
 from twofold._supervisor import Message, available_cores
 
 __all__ = ["LocalExecutor"]
@@ -25,13 +24,12 @@ AHEAD = 1
 
 
 class LocalExecutor:
-    """Starts the first worker when it is made, so that the model loads while the run is planned. Close it."""
+    """`workers` has one process that loads the model already; `n_workers` None: one a core."""
 
-    def __init__(self, ref: ModelRef, workers: int | None, call_timeout_s: float) -> None:
-        self._ref = ref
-        self._n_workers = workers
+    def __init__(self, workers: Workers, n_workers: int | None, call_timeout_s: float) -> None:
+        self._workers = workers
+        self._n_workers = n_workers
         self._call_timeout_s = call_timeout_s
-        self._workers = Workers(ref)
         self.model_calls = 0
         """Calls of the model that the runs of this executor have made, those of lost workers included."""
 
@@ -46,7 +44,7 @@ class LocalExecutor:
             workers.next_event(None)
             if not workers.hands:
                 workers.start()
-        return ModelFacts.of(workers.facts, self._ref)
+        return ModelFacts.of(workers.facts, workers.ref)
 
     def probe(self, work: Work, task: SplitTask) -> float | None:
         """Seconds that a row takes, from a few rows of a split; None where that cannot be said."""
@@ -189,8 +187,8 @@ class _Run:
         if self._given_up_in_a_row >= GIVEN_UP_IN_A_ROW or self._given_up >= MOST_GIVEN_UP:
             raise RunStopped(
                 f"{self._given_up} rows ended or blocked the worker process that computed them; the last one {how}. "
-                "That is the model, not the rows, so the run was stopped. What is committed stays; mend the model, then "
-                "start again."
+                "That is the model, not the rows, so the run was stopped. What is committed stays; mend the model, "
+                "then start again."
             )
         if self._losses_in_a_row >= MOST_LOSSES:
             raise RunStopped(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import queue
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from twofold._batch.work import SplitTask
 from twofold._errors import ModelError
-from twofold._model import ModelRef
+from twofold._reference import ModelRef
 from twofold._supervisor import Message, Worker, end_workers, error_from_message
+
+if TYPE_CHECKING:
+    from twofold._batch.work import SplitTask
 
 __all__ = ["Call", "Hand", "Workers"]
 

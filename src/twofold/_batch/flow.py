@@ -1,0 +1,122 @@
+"""What a run does, step by step: prepare, compute, report. See `run` for the whole."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twofold._batch.executors.base import Executor
+from twofold._batch.joining import Joining, total
+from twofold._batch.output import Output
+from twofold._batch.part import split_report
+from twofold._batch.plan import fingerprint, identities, make_work, plan_splits, split_rows_for
+from twofold._batch.record import RunState, digest, read_record
+from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows, exit_code_of
+from twofold._batch.sources import InputScan, expand_inputs, scan_inputs
+from twofold._batch.tracker import RunTracker, refuse_too_many
+from twofold._batch.work import SplitTask, Work
+from twofold._errors import RunStopped
+from twofold._options import BatchOptions
+
+__all__ = ["Run", "compute", "prepare", "report"]
+
+
+@dataclass
+class Run:
+    """What is known when the first row is computed."""
+
+    work: Work
+    tasks: Sequence[SplitTask]
+    state: RunState
+    output: Output
+    resumed: int = 0
+    model_calls: int = 0
+
+
+def prepare(executor: Executor, given: str, output: Output, options: BatchOptions) -> Run:
+    """Look through the input, match it with the model, and begin the run, go on with it, or find it finished."""
+    files = expand_inputs(given)
+    inputs = identities(files)
+    scan = scan_inputs(files)
+    model = executor.facts()
+    work = make_work(scan, given, model, options, output)
+    known = fingerprint(model, inputs, options, output, work)
+    found = read_record(output)
+    if found is not None and found.fingerprint == known:
+        split_rows = found.split_rows
+    else:
+        split_rows = options.split_rows or _fitting_split_rows(executor, scan, work, options)
+    state = RunState.begin(output, known, split_rows, overwrite=options.overwrite)
+    return Run(work, plan_splits(scan, split_rows, options, digest(known), inputs, output.format), state, output)
+
+
+def _fitting_split_rows(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> int:
+    first = plan_splits(scan, 4096, options, "", {file.path: (0, 0) for file in scan.files}, work.format)
+    row_s = executor.probe(work, first[0]) if first and first[0].n_rows > 1 else None
+    return split_rows_for(scan, row_s)
+
+
+def compute(run: Run, executor: Executor, options: BatchOptions, began: float, told: OnProgress | None) -> None:
+    """Everything from the first row to the output's appearance; what an earlier start did is not done again."""
+    state, output = run.state, run.output
+    if state.is_published:  # an earlier start was stopped between the last rename and its report
+        run.resumed = len(run.tasks)
+        state.finish(total([split_report(run.work, task) for task in run.tasks]))
+        return
+    committed = state.sweep({task.name for task in run.tasks})
+    try:
+        with Joining(run.work, output, run.tasks) as joining:
+            rows_total = sum(task.n_rows for task in run.tasks)
+            tracker = RunTracker(rows_total, options.max_bad_rows, began, joining.committed, told)
+            waiting = [task for task in run.tasks if task.name not in committed]
+            run.resumed = len(run.tasks) - len(waiting)
+            for task in run.tasks:
+                if task.name in committed:
+                    tracker.resumed(split_report(run.work, task))
+            if waiting:
+                executor.run(run.work, waiting, tracker)
+            tracker.show("joining")
+            reports = [tracker.reports[task.index] for task in run.tasks]
+            whole = joining.finish(reports)
+        executor.close()
+        state.publish(whole)
+        state.finish(total(reports))
+    except BaseException:
+        executor.close()  # so that nothing is written any more
+        shutil.rmtree(output.tmp, ignore_errors=True)
+        raise
+    tracker.show("done")
+
+
+def report(run: Run, given: str, options: BatchOptions, began: float) -> BatchReport:
+    """What the finished run says. RunStopped where it has more bad rows than are allowed now."""
+    finished = run.state.record.finished
+    assert finished is not None
+    bad, rows_in = finished["rows_quarantined"], finished["rows_in"]
+    if rows_in != finished["rows_out"] + bad or rows_in != sum(task.n_rows for task in run.tasks):
+        raise RunStopped(
+            f"{rows_in} rows went in, {finished['rows_out']} came out and {bad} are in quarantine: these do not add "
+            "up. This is a fault in twofold; please report it."
+        )
+    allowed = allowed_bad_rows(options.max_bad_rows, rows_in)
+    if allowed is not None and bad > allowed:
+        refuse_too_many(bad, options.max_bad_rows, finished["reasons"], finished["first_errors"])
+    seconds = time.monotonic() - began
+    computed = sum(task.n_rows for task in run.tasks) if run.resumed < len(run.tasks) else 0
+    return BatchReport(
+        rows_in=rows_in,
+        rows_out=finished["rows_out"],
+        rows_quarantined=bad,
+        seconds=seconds,
+        rows_per_second=computed / seconds,
+        splits=finished["splits"],
+        splits_resumed=run.resumed,
+        output=given,
+        quarantine=str(run.output.quarantine) if bad else None,
+        reasons=finished["reasons"],
+        first_errors=tuple(finished["first_errors"]),
+        model_calls=run.model_calls,
+        exit_code=exit_code_of(bad, options.max_bad_rows),
+    )
