@@ -106,6 +106,23 @@ def test_a_killed_front_is_replaced_and_keeps_its_model_processes(isolated: Serv
     assert sorted(isolated.workers("model")) == sorted(models)
 
 
+def test_without_a_model_process_it_is_not_ready_and_requests_wait(tmp_path: Path) -> None:
+    path = tmp_path / "loads.py"
+    path.write_text(
+        "import os, time, twofold\n@twofold.model\nclass Loads:\n    def __init__(self) -> None: time.sleep(0.7)\n"
+        "    def predict(self, n: int) -> int: return os.getpid()\n"
+    )
+    with serving(path, "--workers", "1", "--isolate") as server:
+        (before,) = server.workers("model")
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: server.status("/health/ready") == 503)
+        assert server.status("/health/live") == 200
+        status, answer = server.ask({"n": 1})
+        assert (status, answer["prediction"]) == (200, *server.workers("model"))
+        assert answer["prediction"] != before
+        assert server.status("/health/ready") == 200
+
+
 def test_inline_a_crash_moves_the_model_to_model_processes(file: Path) -> None:
     with serving(f"{file}:fickle", "--workers", "2") as server:
         wait_for(lambda: len(server.workers("model")) == 2)
@@ -149,7 +166,7 @@ def test_inline_by_hand_stays_inline(file: Path) -> None:
         assert not server.workers("front")
 
 
-@pytest.mark.parametrize(("name", "how"), [("fickle", "hold"), ("slow", "hold"), ("slow", "hang")])
+@pytest.mark.parametrize(("name", "how"), [("fickle", "hold"), ("slow", "hold")])
 def test_no_orphan_when_the_parent_is_killed(file: Path, name: str, how: str) -> None:
     with serving(f"{file}:{name}", "--workers", "2") as server:
         wait_for(lambda: len(server.workers("model")) == 2)
@@ -186,6 +203,20 @@ def test_a_drain_under_load_loses_nothing(file: Path, loop: str, name: str, numb
         assert all(load.answered for load in loads)
         assert not marked(server.mark)
         assert len(server.lines) == 1, server.lines
+
+
+def test_a_service_manager_signals_every_process(file: Path) -> None:
+    with serving(f"{file}:slow", "--workers", "1") as server:
+        in_flight: list[tuple[int, dict[str, str]]] = []
+        asking = threading.Thread(target=lambda: in_flight.append(server.ask({"text": "sleep 0.5"})))
+        asking.start()
+        time.sleep(0.2)
+        for pid in marked(server.mark):
+            os.kill(pid, signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        asking.join()
+        assert in_flight == [(200, {"prediction": "sleep 0.5!"})]
+        assert not marked(server.mark)
 
 
 def test_a_second_ctrl_c_ends_at_once(file: Path) -> None:
