@@ -143,7 +143,7 @@ def compare(command: str, expected: str, printed: str, figures: bool) -> None:
 
     def plain(text: str) -> str:
         if figures:
-            text = re.sub(r"\d[\d,.]*", "#", text)
+            text = re.sub(r"\d[\d,]*(\.\d+)?", "#", text)
             text = re.sub(r"[─━]+", "─", text)
         return re.sub(r"\s+", " ", text).strip()
 

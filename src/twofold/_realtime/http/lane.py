@@ -193,11 +193,16 @@ class LaneProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client has ended its half: it may be gone, or wait for its answer, which nobody can tell.
 
-        Rows that are with the model are answered; rows that still wait after this tick leave the queue.
+        Rows that are with the model are answered; rows that still wait after this tick leave the queue. A request
+        that is not complete will not be: it is refused.
         """
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body:
-            return None
+        in_flight = cycle is not None and not cycle.response_complete
+        if not in_flight or cycle.more_body:
+            if self.ignoring or not (in_flight or self.head_open):
+                return None
+            self._refuse(CUT_OFF)
+            return True
         cycle.keep_alive = False
         self.client_ended = True
         waiting = self.on_lane or self.parting
@@ -400,6 +405,7 @@ def response_headers(answer: Answer) -> Headers:
 
 NOT_HTTP = problem("bad_request", "The request is not valid HTTP/1.1. The connection ends here.")
 NO_UPGRADE = problem("bad_request", "This server speaks HTTP/1.1 only. Send the request without an Upgrade header.")
+CUT_OFF = problem("bad_request", "The connection ended before the request did. Send all of its Content-Length.")
 TIMED_OUT = problem("request_timeout", "The request did not come to its end in time.")
 HEADERS_TOO_LARGE = problem(
     "headers_too_large", f"The request's target and headers are larger than {HEAD_BYTES} bytes together."
