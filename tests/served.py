@@ -34,6 +34,9 @@ def fickle(text: str) -> str:
     if text == "hold": ctypes.PyDLL(None).sleep(1000)
     if text.startswith("sleep "): time.sleep(float(text[6:]))
     if text == "pid": return str(os.getpid())
+    if text == "pid later":
+        time.sleep(0.2)
+        return str(os.getpid())
     return text + "!"
 
 @twofold.model(example={"text": "a"})

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ def answers_again(server: Server) -> None:
     assert wait_for(lambda: server.ask({"text": "b"}) == (200, {"prediction": "b!"}))
 
 
+def both_answer(server: Server) -> None:
+    """Two requests at once are answered by two model processes."""
+
+    def pids() -> set[str]:
+        with ThreadPoolExecutor(2) as pool:
+            return {answer[1].get("prediction") for answer in pool.map(server.ask, [{"text": "pid later"}] * 2)} - {
+                None
+            }
+
+    wait_for(lambda: len(pids()) == 2)
+
+
 def test_a_slow_model_runs_beside_the_server(isolated: Server) -> None:
     assert len(isolated.workers("front")) == 1
     wait_for(lambda: len(isolated.workers("model")) == 2)
@@ -69,8 +82,7 @@ def test_sys_exit_is_a_failure_like_any_other(isolated: Server) -> None:
 
 @pytest.mark.parametrize("how", ["hang", "hold"])
 def test_a_hang_is_killed_at_the_deadline_and_health_answers_meanwhile(isolated: Server, how: str) -> None:
-    answers_again(isolated)
-    wait_for(lambda: len(isolated.workers("model")) == 2)
+    both_answer(isolated)
     answers: list[tuple[int, dict[str, str]]] = []
     asking = threading.Thread(target=lambda: answers.append(isolated.ask({"text": how})))
     began = time.monotonic()
@@ -96,8 +108,7 @@ def test_a_killed_model_process_is_replaced(isolated: Server) -> None:
 
 
 def test_a_killed_front_is_replaced_and_keeps_its_model_processes(isolated: Server) -> None:
-    answers_again(isolated)
-    wait_for(lambda: len(isolated.workers("model")) == 2)
+    both_answer(isolated)
     models = isolated.workers("model")
     (front,) = isolated.workers("front")
     os.kill(front, signal.SIGKILL)
