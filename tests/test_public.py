@@ -75,3 +75,9 @@ def test_a_model_file_imports_nothing_heavy(use: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("call", [twofold.batch, twofold.compare, twofold.serve], ids=lambda call: call.__name__)
+def test_a_wrong_setting_names_the_right_one(call):
+    with pytest.raises(twofold.TwofoldError, match=r"has no setting 'worker'\. Did you mean workers\?"):
+        call("parity.py", *([] if call is twofold.serve else ["numbers.parquet"]), worker=2)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar
 
 from twofold._errors import UsageError
 
-__all__ = ["BatchOptions", "CompareOptions", "ServeOptions"]
+__all__ = ["BatchOptions", "CompareOptions", "ServeOptions", "options_of"]
+
+Options = TypeVar("Options", "BatchOptions", "CompareOptions", "ServeOptions")
+
+
+def options_of(kind: type[Options], call: str, settings: Mapping[str, Any]) -> Options:
+    """The keyword arguments of `call` as options. Raises UsageError for one that is none, naming the right one."""
+    names = [f.name for f in fields(kind)]
+    for name in settings:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"Its settings are {', '.join(names)}."
+            raise UsageError(f"{call} has no setting {name!r}. {hint}", setting=name)
+    return kind(**settings)
 
 
 @dataclass(frozen=True)

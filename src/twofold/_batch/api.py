@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from twofold._batch.report import BatchReport
 from twofold._errors import ModelError, UsageError
-from twofold._options import BatchOptions
+from twofold._options import BatchOptions, options_of
 from twofold._reference import ModelRef, refuse_at_import
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def batch(
     """
     if settings.get("keep") is not None:
         settings = {**settings, "keep": tuple(settings["keep"] or ())}
-    options = replace(BatchOptions(), **settings)  # type: ignore[arg-type]
+    options = options_of(BatchOptions, "twofold.batch", settings)
     is_path = isinstance(data, (str, Path))
     if is_path and output is None:
         raise UsageError(

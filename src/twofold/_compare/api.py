@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from twofold._batch.api import reference_for_workers
 from twofold._errors import InputError
-from twofold._options import CompareOptions
+from twofold._options import CompareOptions, options_of
 from twofold._reference import ModelRef, refuse_at_import
 from twofold._supervisor import refuse_in_worker
 
@@ -48,7 +48,7 @@ def compare(
     refuse_in_worker("twofold.compare")
     from twofold._compare.measure import measure
 
-    options = replace(CompareOptions(), **settings)  # type: ignore[arg-type]
+    options = options_of(CompareOptions, "twofold.compare", settings)
     ref = reference_for_workers(model)
     if isinstance(data, (str, Path)):
         return measure(ref.to_json(), str(data), options)

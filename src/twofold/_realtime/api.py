@@ -6,12 +6,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from twofold._errors import ModelError
-from twofold._options import ServeOptions
+from twofold._options import ServeOptions, options_of
 from twofold._realtime.background import Served
 from twofold._realtime.server import Server
 from twofold._reference import ModelRef, reference_of, refuse_at_import
@@ -73,11 +72,12 @@ def serve(
     Returns 0 after a drain, 130 when a second Ctrl-C cut it short. Raises ModelError for a model that cannot be
     loaded, UsageError for an address that cannot be had.
     """
+    port = 0 if background else ServeOptions.port
+    options = options_of(ServeOptions, "twofold.serve", {"port": port, **settings})
     if not background:
-        return serve_model(_reference(model), replace(ServeOptions(), **settings))
+        return serve_model(_reference(model), options)
     refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
-    options = replace(ServeOptions(port=0), **settings)
     here = _only_here(model)
     if here is None:
         reference = _reference(model).to_json()
