@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all check format bench lock clean
+.PHONY: help demo test test-all check format docs bench lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -26,11 +26,14 @@ check: .venv/.ready  ## style and types only
 format: .venv/.ready  ## put the code into the house style
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
 
-bench: .venv/.ready  ## measure both modes against hand-written loops
-	@$(BIN)/python -m benchmarks.realtime && $(BIN)/python -m benchmarks.batch
+docs: .venv/.ready  ## the pages of docs/ as a site, in site/
+	@scripts/docs
+
+bench: .venv/.ready  ## measure both modes against hand-written code; writes docs/benchmarks.md (15 minutes)
+	@scripts/bench
 
 lock: .venv/.ready  ## pin the newest versions of everything the project uses
 	@scripts/lock
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .demo build dist site
+	rm -rf .venv .demo .cache build dist site

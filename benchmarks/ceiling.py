@@ -3,7 +3,7 @@
 An asyncio.Protocol on uvloop with httptools and msgspec; the rows of one event-loop tick make one call. No headers but
 the length, no deadline, no limits, no errors: what `twofold serve` costs beyond this is the price of a real server.
 
-    python -m benchmarks.ceiling PORT MODEL.onnx|even     prints "ready" when it listens
+    python -m benchmarks.ceiling PORT even|fraud     prints "ready" when it listens
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 import httptools
 import msgspec
 import uvloop
+
+from benchmarks.processes import FRAUD
 
 Predict = Callable[[list[Any]], list[bytes]]  # decoded rows -> the bodies of their answers
 
@@ -30,13 +32,12 @@ def onnx_model(path: str) -> tuple[type, Predict]:
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     row = msgspec.defstruct("row", [(name, list[float])])
-    (output,) = (o.name for o in session.get_outputs())
     encode = msgspec.json.Encoder().encode
 
     def predict(rows: list[Any]) -> list[bytes]:
         features = np.array([getattr(r, name) for r in rows], dtype=np.float32)
         values = session.run(None, {name: features})[0].reshape(len(rows))
-        return [encode({output: float(str(value))}) for value in values]
+        return [encode({"prediction": float(str(value))}) for value in values]
 
     return row, predict
 
@@ -83,7 +84,7 @@ class Ceiling(asyncio.Protocol):
 
 
 async def listen(port: int, model: str) -> None:
-    row, predict = even_model() if model == "even" else onnx_model(model)
+    row, predict = even_model() if model == "even" else onnx_model(str(FRAUD))
     Ceiling.decoder, Ceiling.predict = msgspec.json.Decoder(row), staticmethod(predict)
     server = await asyncio.get_running_loop().create_server(Ceiling, "127.0.0.1", port)
     print("ready", flush=True)

@@ -1,0 +1,97 @@
+"""docs/benchmarks.md, written from the JSON of the last runs.
+
+python -m benchmarks.page
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.machine import Machine
+from benchmarks.results import FOLDER, OURS, Measure, Results, goal_text, load, shown
+
+__all__ = ["PAGE", "page"]
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+NAMES = ("realtime", "batch", "breakdown")
+HEAD = """# Benchmarks
+
+`make bench` measures this, writes this page and keeps the figures of every round in `benchmarks/results/`. Sides take
+turns within a round; each figure is the median of the rounds. Absolute figures change with the machine: compare the
+ratios, which are within one run.
+"""
+TEXTS = {
+    "realtime": """## Real time
+Each server answers the same requests of one row over HTTP on this machine. *By hand* is the least server that gives the
+same answers ([ceiling.py](../benchmarks/ceiling.py): asyncio.Protocol, uvloop, httptools, msgspec; no limits, no
+deadlines, no errors); *FastAPI* is what one would write ([fastapi_app.py](../benchmarks/fastapi_app.py), on uvicorn
+with uvloop and httptools). The fraud model is the one of [examples/fraud](../examples/fraud/README.md): 30 floats, 100
+trees, ONNX.
+""",
+    "batch": """## Batch
+Whole processes, Parquet to Parquet, from their start until the output is on the disk. *By hand* is the best loop that
+we could write with the same libraries ([loops.py](../benchmarks/loops.py)): row groups read ahead, one computing thread
+per core with an ONNX session of its own, one writer; for the article's function a process per core. It checks nothing
+and leaves half a file when killed. *pandas* is a plain loop over pieces as DataFrames, with an ONNX session that uses
+all cores. All write the same rows and columns.
+""",
+    "breakdown": """## Where time and memory go
+Each stage alone, in one thread, on the same data as above (`python -m benchmarks.breakdown`).
+""",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    found = [load(name) for name in NAMES if (FOLDER / f"{name}.json").exists()]
+    parts = [HEAD]
+    for results in found:
+        parts += [TEXTS[results.name], *(_table(group, measures) for group, measures in _groups(results))]
+        parts += [f"{note}\n" for note in results.notes]
+    parts += ["## The machine", *(_machine(results) for results in found)]
+    return "\n".join(parts)
+
+
+def _groups(results: Results) -> list[tuple[str, list[Measure]]]:
+    groups: dict[str, list[Measure]] = {}
+    for measure in results.measures:
+        groups.setdefault(measure.group, []).append(measure)
+    return list(groups.items())
+
+
+def _table(group: str, measures: list[Measure]) -> str:
+    sides = list(dict.fromkeys(side for measure in measures for side in measure.sides))
+    others = [side for side in sides if side != OURS and any(OURS in m.sides for m in measures)]
+    has_goals = any(measure.goal for measure in measures)
+    heads = [group[:1].upper() + group[1:], *sides, *(f"ratio to {side}" for side in others)]
+    heads += ["goal"] if has_goals else []
+    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for measure in measures:
+        cells = [f"{measure.what}, {measure.unit}"]
+        cells += [shown(measure.figure(side)) if side in measure.sides else "" for side in sides]
+        for side in others:
+            both = side in measure.sides and OURS in measure.sides and measure.figure(side)
+            cells.append(f"{measure.ratio(OURS, side):.2f}" if both else "")
+        cells += [goal_text(measure)] if has_goals else []
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _machine(results: Results) -> str:
+    machine: Machine = results.machine
+    packages = ", ".join(f"{name} {number}" for name, number in machine.packages.items())
+    short = " **A short run, to see whether it works: its figures say little.**" if results.quick else ""
+    rounds = f"{results.rounds} round{'s' if results.rounds > 1 else ''}"
+    return (
+        f"- *{results.name}*:{short} {rounds}, {results.seconds / 60:.1f} minutes; {machine.cores} cores "
+        f"({machine.processor}), {machine.memory_gb} GB, {machine.system}; {machine.load_before:g} processes busy "
+        f"before it began. Python {machine.python}; {packages}.\n"
+    )
+
+
+def main() -> None:
+    PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    main()

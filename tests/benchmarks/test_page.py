@@ -1,0 +1,32 @@
+"""docs/benchmarks.md is what the figures in benchmarks/results/ say."""
+
+from __future__ import annotations
+
+from benchmarks.machine import this_machine
+from benchmarks.page import PAGE, page
+from benchmarks.results import Goal, Measure, Results, shown
+
+
+def test_the_page_is_made_from_the_results() -> None:
+    assert PAGE.read_text() == page(), "write it again: python -m benchmarks.page"
+
+
+def test_a_goal_is_reached_by_what_is_printed() -> None:
+    def measure(goal: Goal, ours: float) -> Measure:
+        return Measure(group="g", what="w", unit="s", sides={"twofold": [ours] * 3, "by hand": [1.0] * 3}, goal=goal)
+
+    assert measure(Goal(1.05, "by hand"), 1.0544).reached()
+    assert not measure(Goal(1.05, "by hand"), 1.056).reached()
+    assert measure(Goal(5, "by hand", at_least=True), 5.2).reached()
+    assert measure(Goal(0.8), 0.81).reached() is False
+    assert measure(Goal(0.8, "nobody"), 0.81).reached() is None
+
+
+def test_a_nought_is_a_figure(capsys) -> None:
+    results = Results(name="n", quick=True, rounds=1, machine=this_machine())
+    results.add("g", "idle", "%", {"twofold": [0.0], "FastAPI": [0.0]})
+    assert "idle" in capsys.readouterr().out
+
+
+def test_three_digits() -> None:
+    assert [shown(value) for value in (0.5, 12.345, 123.4, 45678.0)] == ["0.50", "12.3", "123", "45,700"]
