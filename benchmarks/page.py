@@ -23,14 +23,14 @@ ratios, which are within one run.
 TEXTS = {
     "realtime": """## Real time
 Each server answers the same requests of one row over HTTP on this machine. *By hand* is the least server that gives the
-same answers ([ceiling.py](../benchmarks/ceiling.py): asyncio.Protocol, uvloop, httptools, msgspec; no limits, no
-deadlines, no errors); *FastAPI* is what one would write ([fastapi_app.py](../benchmarks/fastapi_app.py), on uvicorn
-with uvloop and httptools). The fraud model is the one of [examples/fraud](../examples/fraud/README.md): 30 floats, 100
+same answers (`benchmarks/ceiling.py`: asyncio.Protocol, uvloop, httptools, msgspec; no limits, no
+deadlines, no errors); *FastAPI* is what one would write (`benchmarks/fastapi_app.py`, on uvicorn
+with uvloop and httptools). The fraud model is the one of `examples/fraud`: 30 floats, 100
 trees, ONNX.
 """,
     "batch": """## Batch
 Whole processes, Parquet to Parquet, from their start until the output is on the disk. *By hand* is the best loop that
-we could write with the same libraries ([loops.py](../benchmarks/loops.py)): row groups read ahead, one computing thread
+we could write with the same libraries (`benchmarks/loops.py`): row groups read ahead, one computing thread
 per core with an ONNX session of its own, one writer; for the article's function a process per core. It checks nothing
 and leaves half a file when killed. *pandas* is a plain loop over pieces as DataFrames, with an ONNX session that uses
 all cores. All write the same rows and columns.
