@@ -62,7 +62,10 @@ class _Pipe(Generic[T]):
 
 
 def ahead(items: Iterator[T], name: str) -> Iterator[T]:
-    """The same items, made in a thread that is one ahead. What it raises is raised here, in its turn."""
+    """The same items, made in a thread that is one ahead. What it raises is raised here, in its turn.
+
+    Who leaves early does not wait for the thread: it may itself wait for something that never comes.
+    """
     pipe: _Pipe[T] = _Pipe()
 
     def make() -> None:
@@ -85,9 +88,9 @@ def ahead(items: Iterator[T], name: str) -> Iterator[T]:
             if isinstance(item, _Failed):
                 raise item.error
             yield item
+        thread.join()
     finally:
         pipe.close()
-        thread.join()
 
 
 @contextmanager
