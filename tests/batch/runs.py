@@ -1,4 +1,4 @@
-"""Runs as the tests make them: a model in a file, an input, an output; computed in this process unless told otherwise."""
+"""Runs as the tests make them: a model in a file, an input, an output; computed here unless told otherwise."""
 
 from __future__ import annotations
 

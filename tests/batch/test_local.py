@@ -45,6 +45,25 @@ def f(rows: dict[str, np.ndarray]) -> np.ndarray:
     return np.array([doom(number) for number in rows["number"].tolist()], dtype=np.int64)
 """
 
+WAITING = """
+import asyncio
+import twofold
+
+@twofold.model(concurrency=50)
+async def f(number: int) -> int:
+    await asyncio.sleep(0.01)
+    return number
+"""
+SLOW = """
+import time
+import twofold
+
+@twofold.model
+def f(number: int) -> int:
+    time.sleep(0.01)
+    return number
+"""
+
 
 def test_workers_compute_what_one_process_computes(tmp_path: Path):
     model = write_model(tmp_path, PICKY)
@@ -61,8 +80,9 @@ def test_workers_compute_what_one_process_computes(tmp_path: Path):
 def test_a_row_that_ends_or_hangs_its_process_is_found_and_put_aside(form: str, tmp_path: Path):
     model = write_model(tmp_path, DEADLY + form)
     source = write(tmp_path / "in.csv", numbers(120))
-    options = {"here": False, "split_rows": 60, "batch_rows": 30, "workers": 2, "call_timeout_s": 2.0}
-    report = run(model, source, tmp_path / "out.csv", **options)
+    report = run(
+        *(model, source, tmp_path / "out.csv"), here=False, split_rows=60, batch_rows=30, workers=2, call_timeout_s=1.5
+    )
     assert (report.rows_out, report.rows_quarantined, report.exit_code) == (117, 3, 3)
     found = {line["_position"]["row"]: line["_error"]["code"] for line in quarantine(report)}
     assert found == {41: "worker_lost", 72: "worker_lost", 98: "deadline_exceeded"}
@@ -119,30 +139,32 @@ def test_several_threads_of_one_worker_where_the_model_drops_the_gil(tmp_path: P
     source = write(tmp_path / "in.csv", pa.table(columns))
     report = run(
         *(tmp_path / "sum.onnx", source, tmp_path / "out.parquet"),
-        here=False, map={"x": "f0..f2"}, keep=(), rename={"prediction": "total"}, split_rows=200, batch_rows=50, workers=2,
-    )  # fmt: skip
+        here=False,
+        map={"x": "f0..f2"},
+        keep=(),
+        rename={"prediction": "total"},
+        split_rows=200,
+        batch_rows=50,
+        workers=2,
+    )
     assert report.splits == 10
     assert read(tmp_path / "out.parquet").to_pydict() == {"total": [3.0 * n for n in range(2000)]}
 
 
 def test_models_that_wait(tmp_path: Path):
     source = write(tmp_path / "in.csv", numbers(300))
-    waiting = "import asyncio, twofold\n@twofold.model(concurrency=50)\nasync def f(number: int) -> int:\n    await asyncio.sleep(0.01)\n    return number\n"
-    report = run(write_model(tmp_path, waiting), source, tmp_path / "out.csv", here=False)
+    report = run(write_model(tmp_path, WAITING), source, tmp_path / "out.csv", here=False)
     assert report.rows_out == 300
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_no_worker_outlives_its_run(tmp_path: Path):
-    model = write_model(
-        tmp_path,
-        "import time, twofold\n@twofold.model\ndef f(number: int) -> int:\n    time.sleep(0.01)\n    return number\n",
-    )
+    model = write_model(tmp_path, SLOW)
     source = write(tmp_path / "in.csv", numbers(5000))
+    arguments = f"model_ref({str(model)!r}), {str(source)!r}, {str(tmp_path / 'out.csv')!r}"
     code = (
-        "import sys; from twofold._batch import run_batch; from twofold._model import model_ref; "
-        "from twofold._options import BatchOptions\n"
-        f"run_batch(model_ref({str(model)!r}), {str(source)!r}, {str(tmp_path / 'out.csv')!r}, BatchOptions(split_rows=50))"
+        "from twofold._batch import run_batch\nfrom twofold._model import model_ref\n"
+        f"from twofold._options import BatchOptions\nrun_batch({arguments}, BatchOptions(split_rows=50))"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         parts = tmp_path / "out.csv.twofold" / "parts"

@@ -83,8 +83,12 @@ def test_text_that_the_model_does_not_read_stays_byte_for_byte(parity: Path, tmp
     run(parity, tmp_path / "in.csv", tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.to_pydict() == {
-        "code": ["007", 'a,"b'], "number": [1, 2], "empty": ["", ""], "nothing": [None, None], "prediction": ["Odd", "Even"],
-    }  # fmt: skip
+        "code": ["007", 'a,"b'],
+        "number": [1, 2],
+        "empty": ["", ""],
+        "nothing": [None, None],
+        "prediction": ["Odd", "Even"],
+    }
 
 
 def test_a_null_stays_null_where_the_model_got_a_default(tmp_path: Path):
@@ -225,7 +229,7 @@ def f(rows: dict[str, np.ndarray]) -> np.ndarray:
 def test_three_batches_lost_to_one_exception_stop_the_run(source: str, tmp_path: Path):
     model = write_model(tmp_path, source)
     write(tmp_path / "in.csv", numbers(100))
-    with pytest.raises(RunStopped, match="3 batches in a row, always with ConnectionError: .*no database") as stopped:
+    with pytest.raises(RunStopped, match=r"3 batches in a row, always with ConnectionError: .*no database") as stopped:
         run(model, tmp_path / "in.csv", tmp_path / "out.csv", batch_rows=10)
     assert stopped.value.exit_code == 1
     assert not (tmp_path / "out.csv").exists()
@@ -317,15 +321,16 @@ def test_the_input_is_never_the_output(parity: Path, tmp_path: Path):
     folder.mkdir()
     source = write(folder / "in.csv", numbers(10))
     os.link(source, tmp_path / "linked.csv")
-    for given, output in [
+    pairs: list[tuple[Path, Path | str]] = [
         (source, source),
         (source, tmp_path / "linked.csv"),
         (source, f"{folder}/"),
         (folder, folder / "out.csv"),
         (folder / "*.csv", folder / "out.csv"),
-    ]:
+    ]
+    for given, output in pairs:
         with pytest.raises(UsageError, match="Choose"):
-            run(parity, Path(given), output, overwrite=True)
+            run(parity, given, output, overwrite=True)
     report = run(write_model(tmp_path, PICKY), source, tmp_path / "out.csv")
     with pytest.raises(UsageError, match="which this run would replace"):
         run(parity, Path(report.quarantine or ""), tmp_path / "out.csv", overwrite=True)
@@ -344,8 +349,9 @@ def test_an_output_without_a_format(parity: Path, tmp_path: Path):
 def test_an_input_that_changes_while_it_is_read(tmp_path: Path):
     model = write_model(
         tmp_path,
-        "import twofold\nfrom pathlib import Path\n@twofold.model\ndef f(number: int) -> int:\n"
-        f"    if number == 5:\n        with open({str(tmp_path / 'in.csv')!r}, 'a') as file:\n            file.write('x,1\\n')\n    return number\n",
+        "import twofold\nfrom pathlib import Path\n@twofold.model\ndef f(number: int) -> int:\n    if number == 5:\n"
+        f"        with open({str(tmp_path / 'in.csv')!r}, 'a') as file:\n            file.write('x,1\\n')\n"
+        "    return number\n",
     )
     source = write(tmp_path / "in.csv", numbers(100))
     with pytest.raises(InputError, match="was written while the run read it"):

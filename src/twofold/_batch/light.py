@@ -17,6 +17,9 @@ from typing import Any
 __all__ = ["import_pyarrow"]
 
 
+_done: list[bool] = []
+
+
 class _Pandas:
     """An import finder: hides pandas while pyarrow looks; tells pyarrow when it is imported after all."""
 
@@ -48,8 +51,9 @@ class _Pandas:
 
 def import_pyarrow() -> None:
     """Import pyarrow; pandas comes with it only where it is there already. Does nothing the second time."""
-    if "pyarrow" in sys.modules or "pandas" in sys.modules:
+    if _done or "pandas" in sys.modules:
         return
+    _done.append(True)
     finder = _Pandas()
     sys.meta_path.insert(0, finder)
     try:

@@ -5,8 +5,8 @@ At most one finished item waits between two stages, so that memory is bounded by
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -33,32 +33,35 @@ class _Pipe(Generic[T]):
     """A bounded queue that can be closed while somebody waits to put."""
 
     def __init__(self) -> None:
-        self._items: queue.Queue[Any] = queue.Queue(WAITING_ITEMS)
+        self._items: deque[Any] = deque()
+        self._changed = threading.Condition()
         self._closed = False
 
     def put(self, item: Any) -> None:
-        while not self._closed:
-            try:
-                return self._items.put(item, timeout=1.0)
-            except queue.Full:
-                continue
-        raise _Stopped
+        with self._changed:
+            while len(self._items) >= WAITING_ITEMS and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                raise _Stopped
+            self._items.append(item)
+            self._changed.notify_all()
 
     def get(self) -> Any:
-        return self._items.get()
+        with self._changed:
+            while not self._items and not self._closed:
+                self._changed.wait()
+            if not self._items:
+                return _END
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
 
     def close(self) -> None:
         """Drop what waits; who puts is stopped, who gets is told that this is the end."""
-        self._closed = True
-        try:
-            while True:
-                self._items.get_nowait()
-        except queue.Empty:
-            pass
-        try:
-            self._items.put_nowait(_END)
-        except queue.Full:  # put by the other side a moment ago, which now finds the pipe closed
-            pass
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
 
 
 def ahead(items: Iterator[T], name: str) -> Iterator[T]:

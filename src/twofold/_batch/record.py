@@ -23,8 +23,6 @@ from twofold._errors import OutputError, OverwriteRefused
 
 __all__ = ["Record", "RunState", "changes", "digest", "read_record"]
 
-OURS = {"lock", "run.json", "parts", "splits", "tmp", "quarantine.jsonl", "replaced"}
-
 
 @dataclass(frozen=True)
 class Record:
@@ -49,7 +47,7 @@ def read_record(output: Output) -> Record | None:
         values = json.loads(path.read_bytes())
         return Record(**values)
     except FileNotFoundError:
-        foreign = sorted({entry.name for entry in output.state.iterdir()} - {"lock"}) if output.state.is_dir() else []
+        foreign = _foreign(output.state)
         if foreign:
             raise OverwriteRefused(
                 f"{str(output.state)!r} is where this run would keep its state, and there is something else in it "
@@ -61,6 +59,16 @@ def read_record(output: Output) -> Record | None:
             f"{str(path)!r} is not the record of a run of this version of twofold ({error}). "
             f"Remove {str(output.state)!r} to start from the beginning."
         ) from error
+
+
+def _foreign(state: Path) -> list[str]:
+    """What lies in a folder without a `run.json` that no run put there: it began with a lock and a temporary file."""
+    if not state.is_dir():
+        return []
+    there = {entry.name for entry in state.iterdir()} - {"lock"}
+    if there == {"tmp"} and {entry.name for entry in (state / "tmp").iterdir()} <= {"run.json"}:
+        return []
+    return sorted(there)
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
