@@ -14,20 +14,17 @@ parent                                 worker
 
 from __future__ import annotations
 
-import gc
 import queue
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twofold._batch.light import import_pyarrow
-from twofold._supervisor import Channel, Message, error_to_message, worker_channel
+from twofold._supervisor import Channel, Message, error_to_message, spare_collector, worker_channel
 
 if TYPE_CHECKING:
     from twofold._batch.work import SplitTask, Work
     from twofold._model import Model
-
-GARBAGE_OBJECTS: Final = 50_000
 
 
 def main() -> None:
@@ -49,11 +46,7 @@ def _load(ref: Message) -> Model:
     from twofold._model import ModelRef, load
 
     model = load(ModelRef.from_json(ref))
-    # Rows are made by the thousand, and hardly one is part of a cycle: a collector that looks at them after every 700
-    # objects, and at all that the model holds now and then, costs a cheap model a fifth of its speed.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS, *gc.get_threshold()[1:])
+    spare_collector()
     return model
 
 
@@ -92,9 +85,12 @@ class _Lanes:
 
         try:
             lane = Lane(self._work, Runner(model), self)
-            lane.run(self._coming(), lambda report: self._channel.send({"done": report}))
+            lane.run(self._coming(), lambda report: self._channel.send({"done": report}), self._failed)
         except BaseException as error:
-            self._channel.send({"error": error_to_message(error)})
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        self._channel.send({"error": error_to_message(error)})
 
     def _coming(self) -> Iterator[SplitTask]:
         while True:

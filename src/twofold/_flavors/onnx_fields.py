@@ -71,7 +71,7 @@ class InputSpec:
         column = batch.numpy(self.field.name)
         if self.shape == (1,):
             return column.reshape(batch.n_rows, 1)
-        if column.dtype == object and self.shape:
+        if column.dtype.kind == "O" and self.shape:
             made = np.array(column.tolist(), dtype=self.dtype)
             return made if made.ndim == len(self.shape) + 1 else made.reshape(batch.n_rows, *_sizes(self.shape, 0))
         return column

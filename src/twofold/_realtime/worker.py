@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from twofold._options import ServeOptions
-from twofold._supervisor import Channel, Message, error_to_message, worker_channel
+from twofold._supervisor import Channel, Message, error_to_message, spare_collector, worker_channel
 
 __all__ = ["BEAT_S"]
 
@@ -53,6 +53,7 @@ def _model(channel: Channel, options: ServeOptions) -> None:
             from twofold._realtime.model_process import answer_calls, warm_up_answers
 
             warm_up_answers(runner.signature.output_schema)
+            spare_collector()
             while inherited:  # a model process must not keep the port open
                 os.close(inherited.pop())
             answer_calls(runner, message["join"], joined=lambda: channel.send({"joined": True}))
@@ -182,6 +183,7 @@ async def _serve_until_drained(channel: Channel, service: Any, passed: Message, 
 
 
 def _run(work: Coroutine[Any, Any, None], options: ServeOptions) -> None:
+    spare_collector()
     with asyncio.Runner(loop_factory=_loop_factory(options.loop)) as runner:
         runner.run(work)
 

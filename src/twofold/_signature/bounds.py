@@ -137,9 +137,13 @@ def round_to(bits: int) -> Callable[[float], float] | None:
     return rounded
 
 
-def round_all(bits: int) -> Callable[[list[float]], list[float]]:
-    """`round_to` of 32 or 16 bits for all floats of a list in one call."""
+def round_all(bits: int, length: int | None = None) -> Callable[[list[float]], list[float]]:
+    """`round_to` of 32 or 16 bits for all floats of a list in one call; `length`: how many they always are."""
     code = "f" if bits == 32 else "e"
+    if length is not None:
+        packing = struct.Struct(f"<{length}{code}")
+        pack, unpack = packing.pack, packing.unpack
+        return lambda values: list(unpack(pack(*values)))
 
     def rounded(values: list[float]) -> list[float]:
         layout = f"<{len(values)}{code}"

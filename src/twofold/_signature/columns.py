@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from twofold._signature.column import ColumnReader
 
-__all__ = ["Columns", "encode_rows"]
+__all__ = ["Columns", "columns_writer"]
 
 Read = tuple[Batch, "npt.NDArray[np.int64] | None", dict[int, list[FieldError]]]
 Found = tuple[pa.Array, dict[int, Misfit]]
@@ -123,24 +123,22 @@ def _all_missing(field: Field, rows: range) -> dict[int, Misfit]:
     return {at: missing(field, named=False) for at in rows}
 
 
-def encode_rows(
-    fields: tuple[Field, ...], outputs: Batch, encode_row: Callable[[tuple[Any, ...]], bytes]
-) -> list[bytes]:
-    """Each row as a JSON object; columns of floats are written many at a time."""
-    if outputs.holds == "rows" or not fields:
-        return [encode_row(row) for row in outputs.rows()]
-    columns = [_fragments(field, outputs) for field in fields]
+def columns_writer(fields: tuple[Field, ...]) -> Callable[[Batch], list[bytes]]:
+    """outputs -> each row as a JSON object; columns of floats are written many at a time."""
+    columns = [_column_writer(field, at) for at, field in enumerate(fields)]
     names = [write_name(field) for field in fields]
+    if not fields:
+        return lambda outputs: [b"{}"] * outputs.n_rows
     if len(fields) == 1:
-        head = b"{" + names[0] + b":"
-        return [head + text + b"}" for text in columns[0]]
+        head, column = b"{" + names[0] + b":", columns[0]
+        return lambda outputs: [head + text + b"}" for text in column(outputs)]
     template = b"{" + b",".join(name.replace(b"%", b"%%") + b":%b" for name in names) + b"}"
-    return [template % row for row in zip(*columns, strict=True)]
+    return lambda outputs: [template % row for row in zip(*[column(outputs) for column in columns], strict=True)]
 
 
-def _fragments(field: Field, outputs: Batch) -> list[bytes]:
+def _column_writer(field: Field, at: int) -> Callable[[Batch], list[bytes]]:
     if isinstance(field.type, Float) and not field.nullable:
-        return float_fragments(outputs.numpy(field.name))
-    at = outputs.names.index(field.name)
+        name = field.name
+        return lambda outputs: float_fragments(outputs.numpy(name))
     write = fragment_writer(field)
-    return [write(row[at]) for row in outputs.rows()]
+    return lambda outputs: [write(row[at]) for row in outputs.rows()]

@@ -198,6 +198,10 @@ def _compile_row(fields: tuple[Field, ...], nulls_as_nan: bool) -> tuple[type, C
     if not posts:
         return struct, as_tuple
 
+    if len(fields) == 1:
+        post = posts[0][1]
+        return struct, lambda found: (post(found.f0),)
+
     def finish(found: Any) -> tuple[Any, ...]:
         row = list(as_tuple(found))
         for at, post in posts:
@@ -324,7 +328,7 @@ def _tensor_hint(item: Field, shape: tuple[int, ...], field: Field, nulls_as_nan
     if value_check(item) is None and (not isinstance(item.type, Float) or item.type.bits == 64):
         return hint, None
     if value_check(item) is None and isinstance(item.type, Float) and len(shape) == 1:
-        return hint, round_all(item.type.bits)
+        return hint, round_all(item.type.bits, shape[0])
     return hint, value_reader(Field(field.name, field.type, constraints=field.constraints))
 
 

@@ -151,17 +151,18 @@ _FLOAT_WRITERS: dict[int, Writer] = {64: _write_float64, 32: _write_float32, 16:
 
 def float_fragments(values: npt.NDArray[np.floating[Any]]) -> list[bytes]:
     """(n,) floats -> n JSON texts, the same as one at a time."""
-    import numpy as np
-
     if not len(values):
         return []
-    bits = values.dtype.itemsize * 8
-    if bits == 16:
+    if values.dtype.itemsize == 2:
         return [_write_float16(value) for value in values.tolist()]
-    texts = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    if not np.isfinite(values).all():
-        for at in np.flatnonzero(~np.isfinite(values)).tolist():
-            texts[at] = _special(float(values[at]))
+    if not values.flags.c_contiguous:
+        values = values.copy()
+    text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+    texts = text[1:-1].split(b",")
+    if b"n" in text:  # null: what JSON has no number for
+        for at, one in enumerate(texts):
+            if one == b"null":
+                texts[at] = _special(float(values[at]))
     return texts
 
 

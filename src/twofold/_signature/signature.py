@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -169,9 +169,13 @@ class Signature:
         """Each row of an output batch as a JSON object, the same text as `encode_row`."""
         if outputs.holds == "rows":  # the road of one request: an import statement would cost more than the encoding
             return list(map(self.encode_row, outputs.rows()))
-        from twofold._signature.columns import encode_rows
+        return self._write_columns(outputs)
 
-        return encode_rows(self.outputs, outputs, self.encode_row)
+    @functools.cached_property
+    def _write_columns(self) -> Callable[[Batch], list[bytes]]:
+        from twofold._signature.columns import columns_writer
+
+        return columns_writer(self.outputs)
 
     def json_row(self, fields: tuple[Field, ...], row: Row) -> dict[str, Any]:
         """JSON-ready Python values of a row of these fields: the numbers and texts that `encode_row` writes."""
