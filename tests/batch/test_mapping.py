@@ -99,3 +99,24 @@ def test_a_column_read_by_two_fields_has_no_type_of_its_own():
     reading = Reading(signature, {"a": "n", "b": "n"})
     assert reading.field_of("n") is None
     assert reading.read(Piece(0, 1, "json", records=[{"n": 3}])).batch.rows() == [(3, 3.0)]
+
+
+THREE = Signature((Field("features", Tensor(Float(32), (3,))),), ())
+NUMBER = Signature((Field("amount", Float(64)),), ())
+
+
+@pytest.mark.parametrize(
+    ("signature", "columns", "proposed"),
+    [
+        (THREE, ["id", "f0", "f1", "f2"], "--map features=f0..f2"),
+        (THREE, ["id", "f3", "f1", "f2", "x1", "x2"], "--map features=f1..f3"),
+        (THREE, ["f0", "f1", "f3"], "--map features=COLUMN"),
+        (THREE, ["f0", "f1", "f2", "f3"], "--map features=COLUMN"),
+        (THREE, ["f00", "f01", "f02"], "--map features=f00..f02"),
+        (NUMBER, ["f0"], "--map amount=COLUMN"),
+    ],
+)
+def test_a_missing_column(signature: Signature, columns: list[str], proposed: str) -> None:
+    with pytest.raises(InputError) as caught:
+        match_columns(signature, columns, {}, "the input")
+    assert caught.value.message.endswith(proposed)

@@ -97,10 +97,13 @@ def ahead(items: Iterator[T], name: str) -> Iterator[T]:
 
 
 @contextmanager
-def behind(work: Callable[[T], None], name: str) -> Iterator[Callable[[T], None]]:
+def behind(
+    work: Callable[[T], None], name: str, on_failure: Callable[[BaseException], None] | None = None
+) -> Iterator[Callable[[T], None]]:
     """Gives a function that hands an item to `work`, which runs in a thread; leaving waits until all are done.
 
-    What `work` raises is raised at the next item, or when leaving; it is not called again after that.
+    What `work` raises is raised at the next item, or when leaving; it is not called again after that. `on_failure` is
+    told at once, in that thread: the next item may be long in coming.
     """
     pipe: _Pipe[T] = _Pipe()
     failed: list[BaseException] = []
@@ -112,6 +115,8 @@ def behind(work: Callable[[T], None], name: str) -> Iterator[Callable[[T], None]
         except BaseException as error:
             failed.append(error)
             pipe.close()
+            if on_failure is not None:
+                on_failure(error)
 
     thread = threading.Thread(target=consume, name=name, daemon=True)
     thread.start()

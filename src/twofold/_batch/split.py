@@ -46,11 +46,19 @@ class Lane:
         self._work = work
         self._answerer = Answerer(runner, work.batch_rows, watch)
 
-    def run(self, tasks: Iterable[SplitTask], on_report: Callable[[SplitReport], None]) -> None:
-        """Compute these splits; `on_report` gets each one's report when its part is committed (in another thread)."""
+    def run(
+        self,
+        tasks: Iterable[SplitTask],
+        on_report: Callable[[SplitReport], None],
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Compute these splits; `on_report` gets each one's report when its part is committed (in another thread).
+
+        Raises what goes wrong; `on_failure` is told before where writing fails while the next split is waited for.
+        """
         writer = PartWriter(self._work, on_report)
         try:
-            with behind(writer.take, "writing behind") as write:
+            with behind(writer.take, "writing behind", on_failure) as write:
                 for item in ahead(self._read(iter(tasks)), "reading ahead"):
                     if item.piece is None or item.read is None:
                         write(item.task)
