@@ -82,10 +82,11 @@ class Streak:
         self.batches = self.batches + 1 if kind == self.kind else 1
         self.kind, self.split = kind, task.index
         if self.batches >= LOST_BATCHES:
+            where = f"the rows of {task.file.path} from {task.file.first_row} on"
             raise RunStopped(
                 f"the model failed on every row of {LOST_BATCHES} batches in a row, always with {kind}: "
-                f"{first.message} (in the rows of {task.file.path} from {task.file.first_row} on). That is the model, "
-                "not the rows, so the run was stopped. What is committed stays; mend the model, then start again.",
+                f"{first.message.removeprefix(f'{kind}: ')} (in {where}). That is the model, not the rows, so the run "
+                "was stopped. Mend the model, then start again with --overwrite: answers of two versions are not mixed.",
                 kind=kind,
                 traceback=first.traceback,
             )

@@ -187,8 +187,8 @@ class _Run:
         if self._given_up_in_a_row >= GIVEN_UP_IN_A_ROW or self._given_up >= MOST_GIVEN_UP:
             raise RunStopped(
                 f"{self._given_up} rows ended or blocked the worker process that computed them; the last one {how}. "
-                "That is the model, not the rows, so the run was stopped. What is committed stays; mend the model, "
-                "then start again."
+                "That is the model, not the rows, so the run was stopped. Mend the model, then start again with "
+                "--overwrite."
             )
         if self._losses_in_a_row >= MOST_LOSSES:
             raise RunStopped(
