@@ -111,9 +111,13 @@ def by_pandas(model: str, source: str, output: str, kept: list[str]) -> None:
             writer.write_table(pa.Table.from_pandas(frame[[*kept, "prediction"]], schema, preserve_index=False))
 
 
+def parity(number: int) -> str:
+    return "Even" if number % 2 == 0 else "Odd"
+
+
 def even(source: str, group: int) -> pa.Table:
     table = pq.ParquetFile(source).read_row_group(group, use_threads=False)
-    answers = ["Even" if number % 2 == 0 else "Odd" for number in table.column("number").to_pylist()]
+    answers = [parity(number) for number in table.column("number").to_pylist()]
     return table.append_column("prediction", pa.array(answers, pa.string()))
 
 

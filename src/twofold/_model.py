@@ -14,6 +14,7 @@ from twofold._reference import ModelRef, artifact, mark_of, model, parse, refere
 
 if TYPE_CHECKING:
     from twofold._columns import Batch
+    from twofold._flavors.loaded import PlainCalls
     from twofold._signature import Signature
 
 __all__ = ["Model", "ModelRef", "artifact", "load", "model", "model_ref", "refuse_at_import"]
@@ -50,6 +51,7 @@ class Model:
         self.threads: int | None = loaded.threads
         self.example: Row | None = loaded.example
         self.call_row: Callable[[Row], Row] | None = loaded.call_row
+        self.plain_calls: PlainCalls | None = loaded.plain_calls
         self.acall_row: Callable[[Row], Awaitable[Row]] | None = loaded.acall_row
         self.call_columns: Callable[[Batch], Batch] | None = loaded.call_columns
         self.acall_columns: Callable[[Batch], Awaitable[Batch]] | None = loaded.acall_columns

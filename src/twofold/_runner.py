@@ -15,11 +15,14 @@ from twofold._columns import Batch
 from twofold._errors import BadRow, RowFailure, WrongResult
 
 if TYPE_CHECKING:
+    from twofold._flavors.loaded import PlainCalls
     from twofold._model import Model
 
 __all__ = ["Result", "Runner", "failure_of"]
 
 TRACEBACKS_A_CALL = 3
+MANY_ROWS = 8
+"""From here on it pays to look at all answers at once."""
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -47,6 +50,7 @@ class Runner:
         self.signature = model.signature
         self._schema = model.signature.output_schema
         self._call_row = model.call_row
+        self._plain = model.plain_calls
         self._call_columns = model.call_columns
         self._pool: ThreadPoolExecutor | None = None
         self._places: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
@@ -59,6 +63,8 @@ class Runner:
             return _loop_thread().run(self.run_async(batch))
         if self.model.threads and batch.n_rows > 1:
             return self._gathered(self._in_threads(batch.rows(), self._call_row))
+        if self._plain is not None and batch.n_rows >= MANY_ROWS:
+            return self._run_plain(batch, self._plain)
         call = self._call_row
         answers: list[Row] = []
         failures: dict[int, RowFailure] = {}
@@ -100,6 +106,37 @@ class Runner:
         return self._gathered(answers)
 
     # ---- one call a row ----
+
+    def _run_plain(self, batch: Batch, calls: PlainCalls) -> Result:
+        """The same as one `call_row` a row, for a function that takes values as they are: all answers are looked at
+        together, and become a column without having been rows."""
+        function = calls.function
+        answers: list[Any] = []
+        failures: dict[int, RowFailure] = {}
+        for position, row in enumerate(batch.each_row()):
+            try:
+                answers.append(function(*row))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                failures[position] = failure_of(error, with_traceback=len(failures) < TRACEBACKS_A_CALL)
+        if not calls.all_plain(answers):
+            return self._finished(calls, answers, failures, batch.n_rows)
+        if batch.holds == "rows":
+            return Result(Batch.from_rows(self._schema, list(zip(answers, strict=True))), failures)
+        return Result(Batch.from_values(self._schema, answers), failures)
+
+    def _finished(self, calls: PlainCalls, answers: list[Any], failures: dict[int, RowFailure], n_rows: int) -> Result:
+        finished: list[Row] = []
+        asked = [position for position in range(n_rows) if position not in failures] if failures else range(n_rows)
+        for position, answer in zip(asked, answers, strict=True):
+            try:
+                finished.append(calls.finish(answer))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                failures[position] = failure_of(error, with_traceback=len(failures) < TRACEBACKS_A_CALL)
+        return Result(Batch.from_rows(self._schema, finished), dict(sorted(failures.items())))
 
     def _gathered(self, answers: list[Row | BaseException]) -> Result:
         failures: dict[int, RowFailure] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -109,6 +109,12 @@ class Batch:
             raise ValueError("n_rows is needed where there are no columns")
         return cls(schema, n_rows, numpy=arrays)
 
+    @classmethod
+    def from_values(cls, schema: pa.Schema, values: list[Any]) -> Batch:
+        """A batch of one column of these canonical values."""
+        column = _layout_of(schema).codecs[0].arrow_from_values(values)
+        return cls.from_arrow(pa.RecordBatch.from_arrays([column], schema=schema))
+
     @staticmethod
     def concat(batches: Sequence[Batch]) -> Batch:
         """The rows of all of them (at least one; same schema), in order."""
@@ -157,6 +163,12 @@ class Batch:
             columns = [self._values(at) for at in range(len(self.names))]
             rows = self._rows = list(zip(*columns, strict=True)) if columns else [()] * self.n_rows
         return rows
+
+    def each_row(self) -> Iterator[Row]:
+        """The rows one after the other; unlike `rows`, this does not make and keep all of them."""
+        if self._rows is not None or not self.names:
+            return iter(self.rows())
+        return zip(*[self._values(at) for at in range(len(self.names))], strict=True)
 
     def _values(self, at: int) -> list[Any]:
         if self._arrow is not None:

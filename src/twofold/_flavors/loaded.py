@@ -12,9 +12,27 @@ if TYPE_CHECKING:
     from twofold._columns import Batch
     from twofold._signature import Signature
 
-__all__ = ["Loaded", "Row"]
+__all__ = ["Loaded", "PlainCalls", "Row"]
 
 Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class PlainCalls:
+    """How a function that takes the values of a row as they are can be called for many rows, with little around it.
+
+    An answer of exactly the type `plain` is its own canonical value (a str has to be ASCII for that: others may hold
+    what UTF-8 cannot); `finish` makes the canonical row of any answer, or raises.
+    """
+
+    function: Callable[..., Any]
+    plain: type
+    finish: Callable[[Any], Row]
+
+    def all_plain(self, answers: list[Any]) -> bool:
+        """Whether no answer needs a closer look."""
+        kinds = set(map(type, answers))
+        return kinds <= {self.plain} and (self.plain is not str or all(map(str.isascii, answers)))
 
 
 @dataclass(frozen=True)
@@ -23,6 +41,7 @@ class Loaded:
 
     Of the four ways to call it, the one that `form` and `is_async` name is there. Each takes and gives canonical
     values, and may raise anything. `call` is the user's own function (for a model file: one row by keywords).
+    `plain_calls`: a shorter way to what `call_row` does, for many rows.
     `digest` is that of `sources` when it was loaded. `drops_gil`: threads of one process compute at the same time,
     sharing this.
     """
@@ -34,6 +53,7 @@ class Loaded:
     digest: str
     call: Callable[..., Any]
     call_row: Callable[[Row], Row] | None = None
+    plain_calls: PlainCalls | None = None
     acall_row: Callable[[Row], Awaitable[Row]] | None = None
     call_columns: Callable[[Batch], Batch] | None = None
     acall_columns: Callable[[Batch], Awaitable[Batch]] | None = None

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from twofold._blame import said
 from twofold._errors import ModelError, RowsDoNotFit, TwofoldError, UsageError
 from twofold._fingerprint import Sources, digest_of, sources_of
-from twofold._flavors.loaded import Loaded, Row
+from twofold._flavors.loaded import Loaded, PlainCalls, Row
 from twofold._flavors.python_files import find
 from twofold._flavors.settings import read_settings
 from twofold._reference import Mark, ModelRef, mark_of, recording_artifacts
@@ -123,7 +123,7 @@ def _constructed(target: Any, settings: Mapping[str, str]) -> Any:
 
 
 def _calls(function: Callable[..., Any], binding: Binding, signature: Signature) -> dict[str, Any]:
-    """The one of Loaded's four ways to call that this model has."""
+    """The one of Loaded's four ways to call that this model has, and the short one beside it."""
     if binding.form == "columns":
         present, results = binding.present, binding.results
 
@@ -139,19 +139,25 @@ def _calls(function: Callable[..., Any], binding: Binding, signature: Signature)
     plain = _plain_answer(result, signature)
     is_ascii: Callable[[Any], bool] = str.isascii
 
+    def finish(value: Any) -> Row:
+        answer: Row = check(result(value))
+        return answer
+
     def call_row(row: Row) -> Row:
         value: Any = ask(row)
         if type(value) is plain and (plain is not str or is_ascii(value)):
             return (value,)
-        answer: Row = check(result(value))
-        return answer
+        return finish(value)
 
     async def acall_row(row: Row) -> Row:
         waiting: Any = ask(row)
         answer: Row = check(result(await waiting))
         return answer
 
-    return {"acall_row": acall_row} if binding.is_async else {"call_row": call_row}
+    if binding.is_async:
+        return {"acall_row": acall_row}
+    short = plain is not None and binding.passes_values
+    return {"call_row": call_row, "plain_calls": PlainCalls(function, plain, finish) if short and plain else None}
 
 
 def _plain_answer(result: Callable[[Any], Row], signature: Signature) -> type | None:

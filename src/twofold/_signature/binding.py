@@ -94,6 +94,14 @@ class Binding:
             return compile_row_call(lambda value: inner(**{keyword: value}), self._parameters)
         return compile_row_call(function, self._parameters)
 
+    @property
+    def passes_values(self) -> bool:
+        """Whether the function takes the canonical values of a row as they are, one after the other."""
+        parameters = self._parameters
+        return not isinstance(parameters, StructReading) and not any(
+            p.keyword_only or p.reading.to_user for p in parameters
+        )
+
     def present(self, batch: Batch) -> Any:
         """The inputs of `batch` in the container that the function asks for (form "columns")."""
         from twofold._signature.present import present
