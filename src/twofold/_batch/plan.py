@@ -83,7 +83,7 @@ def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOpti
     fields.extend(
         signature.output_schema.field(output_name).with_name(column) for output_name, column in answers.items()
     )
-    row_bytes = _row_bytes(scan.schema) + _signature_bytes(signature)
+    row_bytes = _row_bytes(scan) + _signature_bytes(signature)
     batch_rows = options.batch_rows or max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
     metadata = {key: value for key, value in (scan.schema.metadata or {}).items() if key != b"pandas"}
     return Work(
@@ -141,8 +141,11 @@ def _typed(scan: InputScan, columns: Columns, signature: Signature, kept: Sequen
     return [name for name in kept if reading.field_of(name) is not None]
 
 
-def _row_bytes(schema: pa.Schema) -> int:
-    return max(1, sum(_arrow_bytes(field.type) for field in schema))
+def _row_bytes(scan: InputScan) -> int:
+    """Bytes of a row: as its types say, or as it is stored where that is more (long texts and lists)."""
+    stored = sum(os.path.getsize(file.path) for file in scan.files)  # noqa: PTH202
+    typed = sum(_arrow_bytes(field.type) for field in scan.schema)
+    return max(1, typed, stored // max(scan.n_rows, 1))
 
 
 def _arrow_bytes(kind: pa.DataType) -> int:
@@ -171,14 +174,12 @@ def split_rows_for(scan: InputScan, row_s: float | None) -> int:
 
     A power of four below that, so that two runs of the same job mostly agree. `row_s`: seconds of a row, or None.
     """
-    stored = sum(os.path.getsize(file.path) for file in scan.files)  # noqa: PTH202
-    n_rows = max(scan.n_rows, 1)
-    rows = min(SPLIT_ROWS, max(1, int(SPLIT_BYTES / max(stored / n_rows, _row_bytes(scan.schema)))))
+    rows = min(SPLIT_ROWS, max(1, SPLIT_BYTES // _row_bytes(scan)))
     wanted = 1024.0 if row_s is None else SPLIT_S / max(row_s, 1e-9)
     chosen = SPLIT_ROWS
     while chosen > 1 and chosen > wanted:
         chosen //= 4
-    return max(1, min(rows, chosen), -(-n_rows // MOST_SPLITS))
+    return max(1, min(rows, chosen), -(-scan.n_rows // MOST_SPLITS))
 
 
 def plan_splits(

@@ -18,7 +18,7 @@ PROBE_MOST_S = 1.0
 
 def row_seconds(model: Model, work: Work, task: SplitTask) -> float | None:
     """Seconds of one row, from the first rows of a split that fit; None where none does."""
-    pieces = read_split(task.file, work.input_schema, work.read_columns, sum(PROBE_ROWS))
+    pieces = read_split(task.file, work.input_schema, work.read_columns, min(sum(PROBE_ROWS), work.piece_rows))
     piece = next(pieces, None)
     if piece is None:
         return None
