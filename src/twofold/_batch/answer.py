@@ -86,7 +86,7 @@ class Streak:
             raise RunStopped(
                 f"the model failed on every row of {LOST_BATCHES} batches in a row, always with {kind}: "
                 f"{first.message.removeprefix(f'{kind}: ')} (in {where}). That is the model, not the rows, so the run "
-                "was stopped. Mend the model, then start again with --overwrite: answers of two versions are not mixed.",
+                "was stopped. Mend the model, then start again with --overwrite: answers of two models are not mixed.",
                 kind=kind,
                 traceback=first.traceback,
             )
