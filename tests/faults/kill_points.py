@@ -113,7 +113,7 @@ def main(folder: Path, name: str, step: int) -> None:
         if left != ["lock", "quarantine.jsonl", "run.json"]:
             problems.append(f"{points}: left {left}")
         points += step
-    print(json.dumps({"code": code, "last": ended, "points": points, "problems": problems}))
+    print(json.dumps({"code": code, "last": ended, "points": points // step, "problems": problems}))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("name", "replaces", "step"),
     [
-        ("out.csv", False, 2),
-        ("out.parquet", True, 3),
-        ("out/", True, 3),
+        ("out.csv", False, 3),
+        ("out.parquet", True, 5),
+        ("out/", True, 4),
         *(
             pytest.param(name, replaces, 1, marks=[pytest.mark.heavy, pytest.mark.timeout(600)])
             for name in ("out.csv", "out.arrow", "out/")
@@ -47,7 +47,7 @@ def test_killed_before_every_step(name: str, replaces: bool, step: int, tmp_path
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["code"], found["last"], found["problems"]) == (3, 3, []), done.stderr
-    assert found["points"] > 30
+    assert found["points"] > 30 / step  # all that were tried
 
 
 SLOW = """
