@@ -24,7 +24,7 @@ import pyarrow.parquet  # noqa: F401 (imported once, here, and not in every chil
 
 from tests.batch.runs import run
 from twofold._batch import joining, part
-from twofold._batch.light import import_pyarrow
+from twofold._light import import_pyarrow
 
 OPTIONS: dict[str, Any] = {"split_rows": 10, "batch_rows": 4, "overwrite": True}
 COUNTED = ("fsync", "replace", "unlink", "mkdir", "rmdir")

@@ -214,20 +214,3 @@ def test_a_process_that_answers_nonsense_is_let_go(run, model: Model, tmp_path: 
 
 def test_nobody_there(model: Model, tmp_path: Path) -> None:
     answer_calls(Runner(model), {"path": str(tmp_path / "nothing"), "token": TOKEN}, lambda: pytest.fail("joined"))
-
-
-def test_the_server_process_does_not_import_pandas(tmp_path: Path) -> None:
-    """pyarrow would, at its first conversion."""
-    pytest.importorskip("pandas")
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, pyarrow as pa\n"
-        "from twofold._columns import Batch\n"
-        "from twofold._realtime.model_process import warm_up_calls\n"
-        "warm_up_calls(pa.schema([('a', pa.int64())]))\n"
-        "pa.array([1, 2]); assert 'pandas' not in sys.modules\n"
-        "assert list(pa.table({'a': [1, 2]}).to_pandas()['a']) == [1, 2]\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

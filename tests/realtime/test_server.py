@@ -39,6 +39,16 @@ def one_paragraph(text: str) -> bool:
     return "Traceback" not in text and len(text.strip().splitlines()) == 1
 
 
+def test_neither_front_nor_model_process_imports_pandas(tmp_path: Path) -> None:
+    """pyarrow would, at its first conversion."""
+    file = tmp_path / "fickle.py"
+    file.write_text(MODEL)
+    with serving(f"{file}:fickle", "--isolate", "--workers", "1") as server:
+        assert server.ask({"text": "pid"})[0] == 200
+        for pid in [*server.workers(), *server.workers("front")]:
+            assert "pandas" not in Path(f"/proc/{pid}/maps").read_text()
+
+
 def test_a_cheap_model_runs_in_server_processes_which_share_the_connections(tmp_path: Path) -> None:
     file = tmp_path / "fickle.py"
     file.write_text(MODEL)

@@ -17,11 +17,11 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from twofold._batch.executors.workers import Workers
-from twofold._batch.light import import_pyarrow
 from twofold._batch.output import Output, locked, output_of, refuse_overlap
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows
 from twofold._batch.sources import expand_inputs
 from twofold._errors import RunStopped
+from twofold._light import import_pyarrow
 from twofold._options import BatchOptions
 from twofold._reference import ModelRef
 from twofold._supervisor import refuse_in_worker

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from twofold._batch.light import import_pyarrow
+from twofold._light import import_pyarrow
 from twofold._supervisor import Channel, Message, error_to_message, spare_collector, worker_channel
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ import asyncio
 import hmac
 import os
 import socket
-import sys
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -197,32 +196,13 @@ class _ModelProcess(asyncio.Protocol):
         self._backend.disconnected(self)
 
 
-class _NoPandas:
-    """An import finder that finds no pandas."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
-        if name == "pandas":
-            raise ImportError(name)
-
-
 def warm_up_calls(inputs: pa.Schema) -> None:
-    """In the server process, which has no model in it: make the first call as fast as the next.
-
-    pyarrow imports pandas, where it is installed, at its first conversion: a second for nothing here. Told once that
-    there is none, it does not try again before somebody asks it for a DataFrame.
-    """
-    finder = _NoPandas()
-    sys.meta_path.insert(0, finder)
-    try:
-        pa.array([None])
-    finally:
-        sys.meta_path.remove(finder)
+    """In the server process, which has no model in it: make the first call as fast as the next."""
     call_frame(Batch.from_rows(inputs, []))
 
 
 def warm_up_answers(outputs: pa.Schema) -> None:
     """In a model process: make the first answer as fast as the next."""
-    pa.array([None])
     answer_frame(Result(Batch.from_rows(outputs, []), {}))
 
 

@@ -16,6 +16,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from twofold._light import import_pyarrow
 from twofold._options import ServeOptions
 from twofold._supervisor import Channel, Message, error_to_message, spare_collector, worker_channel
 
@@ -26,6 +27,7 @@ BEAT_S: Final = 0.5
 
 def main() -> None:
     channel = worker_channel()
+    import_pyarrow()
     options = ServeOptions(**channel.args["options"])
     for fd in channel.args["fds"]:  # ours, not of what the model may start
         os.set_inheritable(fd, False)

@@ -9,7 +9,7 @@ import pytest
 
 CHECK = """
 import sys
-from twofold._batch.light import import_pyarrow
+from twofold._light import import_pyarrow
 import_pyarrow()
 import pyarrow as pa
 pa.array([1, 2]).to_numpy()
