@@ -120,3 +120,12 @@ def test_a_missing_column(signature: Signature, columns: list[str], proposed: st
     with pytest.raises(InputError) as caught:
         match_columns(signature, columns, {}, "the input")
     assert caught.value.message.endswith(proposed)
+
+
+def test_an_input_without_any_column_is_told_so_and_no_other_name_is_proposed():
+    with pytest.raises(InputError) as refused:
+        match_columns(VECTOR, [], {}, "the input 'empty.jsonl'")
+    assert str(refused.value) == (
+        "the input 'empty.jsonl' has no columns: it is empty, or holds no record that can be read. "
+        "The model needs 'id', 'x'."
+    )

@@ -64,6 +64,11 @@ def match_columns(signature: Signature, available: Sequence[str], given: Mapping
             )
         found[name] = columns
     missing = [field.name for field in signature.inputs if field.required and field.name not in found]
+    if missing and not there:
+        raise InputError(
+            f"{source} has no columns: it is empty, or holds no record that can be read. The model needs "
+            f"{', '.join(map(repr, missing))}."
+        )
     if missing:
         raise InputError(
             f"{source} has no column {', '.join(map(repr, missing))}, which the model needs. Its columns: "
