@@ -53,8 +53,8 @@ def _read(output: Path) -> pa.Table:
 
 
 def _close(one: pa.ChunkedArray, two: pa.ChunkedArray) -> bool:
-    """A session of several threads, as it comes, adds trees in another order: the last bits differ."""
-    return np.allclose(one.to_numpy(), two.to_numpy(), rtol=1e-4, atol=1e-6)
+    """A session of several threads, as it comes, adds trees in another order: scores differ by up to 1e-6."""
+    return np.allclose(one.to_numpy(), two.to_numpy(), rtol=1e-5, atol=2e-6)
 
 
 def remove(output: Path) -> None:
