@@ -1,25 +1,13 @@
-"""docs/benchmarks.md, written from the JSON of the last runs.
-
-python -m benchmarks.page
-"""
+"""What the docs say of the benchmarks, from the JSON of the last runs; `scripts/references.py` puts it in place."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from benchmarks.machine import Machine
 from benchmarks.results import FOLDER, OURS, Measure, Results, goal_text, load, shown
 
-__all__ = ["PAGE", "page"]
+__all__ = ["breakdown", "figures", "headlines"]
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-NAMES = ("realtime", "batch", "breakdown")
-HEAD = """# Benchmarks
-
-`make bench` measures this, writes this page and keeps the figures of every round in `benchmarks/results/`. Sides take
-turns within a round; each figure is the median of the rounds. Absolute figures change with the machine: compare the
-ratios, which are within one run.
-"""
+NAMES = ("realtime", "batch")
 TEXTS = {
     "realtime": """## Real time
 Each server answers the same requests of one row over HTTP on this machine. *By hand* is the least server that gives the
@@ -35,21 +23,46 @@ per core with an ONNX session of its own, one writer; for the article's function
 and leaves half a file when killed. *pandas* is a plain loop over pieces as DataFrames, with an ONNX session that uses
 all cores. All write the same rows and columns.
 """,
-    "breakdown": """## Where time and memory go
-Each stage alone, in one thread, on the same data as above (`python -m benchmarks.breakdown`).
-""",
 }
+ONE_PROCESS = "fraud model, one process"
+HEADLINES = (
+    ("realtime", ONE_PROCESS, "server CPU a request", "real time: server CPU a request, 64 connections"),
+    ("realtime", ONE_PROCESS, "median latency, one connection", "real time: median latency, one connection"),
+    ("batch", "fraud model, 5 M rows, 4 columns kept", "time, into a folder", "batch: 5 M rows, Parquet to a folder"),
+    ("batch", "start", "1,000 payments, whole process", "batch: 1,000 rows, whole process"),
+)
 
 
-def page() -> str:
-    """The whole page."""
+def figures() -> str:
+    """The tables of docs/benchmarks.md."""
     found = [load(name) for name in NAMES if (FOLDER / f"{name}.json").exists()]
-    parts = [HEAD]
+    parts = []
     for results in found:
-        parts += [TEXTS[results.name], *(_table(group, measures) for group, measures in _groups(results))]
-        parts += [f"{note}\n" for note in results.notes]
-    parts += ["## The machine", *(_machine(results) for results in found)]
-    return "\n".join(parts)
+        parts += [TEXTS[results.name], *_tables(results), *(f"{note}\n" for note in results.notes)]
+    return "\n".join([*parts, "## The machine", *(_machine(results) for results in found)])
+
+
+def breakdown() -> str:
+    """Where time and memory go, for docs/architecture.md."""
+    results = load("breakdown")
+    return "\n".join([*_tables(results), _machine(results)])
+
+
+def headlines() -> str:
+    """The few figures that the README shows."""
+    lines = ["| a 30-feature model of 100 trees, ONNX | twofold | by hand | FastAPI / pandas |", "|---|---:|---:|---:|"]
+    for name, group, what, label in HEADLINES:
+        measure = next(m for m in load(name).measures if m.group == group and m.what == what)
+        cells = []
+        for sides in ((OURS,), ("by hand",), ("FastAPI", "pandas")):
+            side = next((side for side in sides if side in measure.sides), None)
+            cells.append(f"{shown(measure.figure(side))} {measure.unit}" if side else "")
+        lines.append(f"| {' | '.join([label, *cells])} |")
+    return "\n".join(lines)
+
+
+def _tables(results: Results) -> list[str]:
+    return [_table(group, measures) for group, measures in _groups(results)]
 
 
 def _groups(results: Results) -> list[tuple[str, list[Measure]]]:
@@ -87,11 +100,3 @@ def _machine(results: Results) -> str:
         f"({machine.processor}), {machine.memory_gb} GB, {machine.system}; {machine.load_before:g} processes busy "
         f"before it began. Python {machine.python}; {packages}.\n"
     )
-
-
-def main() -> None:
-    PAGE.write_text(page())
-
-
-if __name__ == "__main__":
-    main()

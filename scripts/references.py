@@ -1,4 +1,4 @@
-"""Writes what the pages of docs/ take from the code: `.venv/bin/python scripts/references.py`.
+"""Writes what README.md and docs/ take from the code and the benchmarks: `.venv/bin/python -m scripts.references`.
 
 A page has a place for each table between two comments, `<!-- generated: commands -->` and `<!-- end -->`; what stands
 there is replaced. tests/test_references.py fails when a page is not what this makes of it.
@@ -16,13 +16,16 @@ from typing import Any
 import click
 
 import twofold
+from benchmarks.page import breakdown, figures, headlines
 from twofold import _errors
 from twofold import _options as _options_of_calls
 from twofold._cli.app import COMMANDS
 from twofold._cli.app import twofold as program
 from twofold._cli.base import Command
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 PLACE = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
 
 PARITY = """
@@ -237,10 +240,13 @@ _FLAGS = {
 REFERENCES: dict[str, Callable[[], str]] = {
     "api": api,
     "batch-settings": options("batch"),
+    "breakdown": breakdown,
     "commands": commands,
     "compare-settings": options("compare"),
     "errors": errors,
+    "figures": figures,
     "headers": headers,
+    "headlines": headlines,
     "problems": problems,
     "routes": routes,
     "schemas": schemas,
@@ -249,7 +255,7 @@ REFERENCES: dict[str, Callable[[], str]] = {
 
 
 def main() -> None:
-    for path in sorted(DOCS.glob("*.md")):
+    for path in PAGES:
         before = path.read_text()
         now = with_references(before)
         if now != before:

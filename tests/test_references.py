@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.references import DOCS, PLACE, REFERENCES, with_references
+from scripts.references import DOCS, PAGES, PLACE, REFERENCES, ROOT, with_references
 
-ROOT = DOCS.parent
-PAGES = sorted(DOCS.glob("*.md"))
-READ = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES, *sorted(ROOT.glob("examples/*/README.md"))]
+READ = [ROOT / "CONTRIBUTING.md", *PAGES, *sorted(ROOT.glob("examples/*/README.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -23,7 +21,7 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_generated_places_are_what_the_code_says(page: Path):
     text = page.read_text()
-    assert text == with_references(text), f"{name(page)} is behind the code: .venv/bin/python scripts/references.py"
+    assert text == with_references(text), f"{name(page)} is behind the code: .venv/bin/python -m scripts.references"
     assert text.count("<!-- generated:") == text.count("<!-- end -->") == len(PLACE.findall(text))
 
 
@@ -50,7 +48,7 @@ def test_relative_links_lead_somewhere(page: Path):
 def test_the_site_lists_every_page():
     nav = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]
     listed = re.findall(r"'([\w-]+\.md)'", str(nav))
-    assert sorted(listed) == [page.name for page in PAGES]
+    assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md"))
 
 
 def headings(page: Path) -> set[str]:

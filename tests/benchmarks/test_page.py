@@ -1,14 +1,9 @@
-"""docs/benchmarks.md is what the figures in benchmarks/results/ say."""
+"""How figures are shown; that the docs have them is tested in tests/test_references.py."""
 
 from __future__ import annotations
 
 from benchmarks.machine import this_machine
-from benchmarks.page import PAGE, page
 from benchmarks.results import Goal, Measure, Results, shown
-
-
-def test_the_page_is_made_from_the_results() -> None:
-    assert PAGE.read_text() == page(), "write it again: python -m benchmarks.page"
 
 
 def test_a_goal_is_reached_by_what_is_printed() -> None:
