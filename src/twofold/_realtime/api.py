@@ -32,6 +32,11 @@ class ServeSettings(TypedDict, total=False):
     deadline_s: float
     max_body_bytes: int
     batch_rows: int
+    reload: bool
+    drain_delay_s: float
+    drain_timeout_s: float
+    grpc_port: int | None
+    metrics_port: int | None
     loop: Literal["auto", "uvloop", "asyncio"]
 
 
