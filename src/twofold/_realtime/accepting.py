@@ -61,7 +61,7 @@ class Acceptor:
             self._pause()
             self._accept(SWEPT_AT_END)
             self._closed = True
-            self._board.clear(self._slot)
+            self._board.leave(self._slot)
             self._pause()
 
     async def wait_closed(self) -> None:

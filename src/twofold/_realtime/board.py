@@ -1,53 +1,118 @@
-"""How many connections each server process has, where all of them can see it."""
+"""What each process of a server tells the others: its connections, and what it has counted.
+
+Memory that all of them see, without locks: each process writes in its own slot only. The numbers of a process that is
+gone are added to those of the past, so that a counter never falls.
+
+    connections of all slots | process ids of all slots | past | slot 0 | slot 1 | …
+
+From "past" on they are CELLS numbers a model.
+"""
 
 from __future__ import annotations
 
 import mmap
 import os
-import sys
 import tempfile
+from collections.abc import Iterator
 from typing import Final
+
+from twofold._realtime.counters import CELLS, GAUGES
 
 __all__ = ["Board"]
 
-NOBODY: Final = -1
+NOBODY: Final = -1.0
+NUMBER_BYTES: Final = 8
 
 
 class Board:
-    """A number per process, in memory that all of them see: how many connections it has open."""
+    """The slots of the processes of one server that serves `n_models` models."""
 
     SLOTS: Final = 1024
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, n_models: int = 1) -> None:
         self.fd = fd
-        self._numbers = memoryview(mmap.mmap(fd, 4 * self.SLOTS)).cast("i")
+        self.n_models = n_models
+        numbers = memoryview(mmap.mmap(fd, self._bytes(n_models))).cast("d")
+        self._connections = numbers[: self.SLOTS]
+        self._pids = numbers[self.SLOTS : 2 * self.SLOTS]
+        self._counts = numbers[2 * self.SLOTS :]
 
     @classmethod
-    def create(cls) -> Board:
-        """A new one, with nobody on it; other processes inherit `fd` and open it with `Board(fd)`."""
+    def create(cls, n_models: int = 1) -> Board:
+        """A new one, with nobody on it; other processes inherit `fd` and open it with `Board(fd, n_models)`."""
         if hasattr(os, "memfd_create"):
             fd = os.memfd_create("twofold")
         else:
             fd, path = tempfile.mkstemp(prefix="twofold-")
             os.unlink(path)  # noqa: PTH108
-        os.write(fd, NOBODY.to_bytes(4, sys.byteorder, signed=True) * cls.SLOTS)
-        return cls(fd)
+        os.ftruncate(fd, cls._bytes(n_models))
+        board = cls(fd, n_models)
+        for slot in range(cls.SLOTS):
+            board.leave(slot)
+        return board
+
+    @classmethod
+    def _bytes(cls, n_models: int) -> int:
+        return NUMBER_BYTES * (2 * cls.SLOTS + (1 + cls.SLOTS) * n_models * CELLS)
 
     def close(self) -> None:
         os.close(self.fd)
 
-    def put(self, slot: int, connections: int) -> None:
-        self._numbers[slot] = connections
+    # Connections
 
-    def clear(self, slot: int) -> None:
-        """That process is gone."""
-        self._numbers[slot] = NOBODY
+    def put(self, slot: int, connections: int) -> None:
+        self._connections[slot] = connections
+
+    def leave(self, slot: int) -> None:
+        """That process accepts no more connections."""
+        self._connections[slot] = NOBODY
 
     def someone_has_fewer(self, slot: int) -> bool:
         """Whether another process has fewer connections than this one."""
-        mine = self._numbers[slot]
-        return any(NOBODY < number < mine for number in self._numbers)
+        mine = self._connections[slot]
+        return any(NOBODY < number < mine for number in self._connections)
 
     def alone(self, slot: int) -> bool:
         """Whether no other process accepts."""
-        return all(number == NOBODY or at == slot for at, number in enumerate(self._numbers))
+        return all(number == NOBODY or at == slot for at, number in enumerate(self._connections))
+
+    # Counts
+
+    def enter(self, slot: int, pid: int) -> None:
+        """A process has this slot from now on."""
+        self._pids[slot] = pid
+
+    def cells(self, slot: int, model: int) -> memoryview[float]:
+        """The numbers that the process in this slot counts of the model with this place in the list."""
+        return self._cells(1 + slot, model)
+
+    def clear(self, slot: int) -> None:
+        """That process is gone: what it counted belongs to the past. Called by the parent, once a process."""
+        self.leave(slot)
+        self.enter(slot, 0)
+        for model in range(self.n_models):
+            gone, past = self._cells(1 + slot, model), self._cells(0, model)
+            for at in GAUGES:
+                gone[at] = 0.0
+            for at, number in enumerate(gone):
+                if number:
+                    past[at] += number
+                    gone[at] = 0.0
+
+    def sums(self, model: int) -> list[float]:
+        """The numbers of one model, over all processes that are or were there."""
+        return [sum(column) for column in zip(*self._in_use(model), strict=True)]
+
+    def pids(self) -> list[int]:
+        """The processes that have a slot."""
+        return [int(pid) for pid in self._pids if pid]
+
+    def _in_use(self, model: int) -> Iterator[memoryview[float]]:
+        yield self._cells(0, model)
+        for slot, pid in enumerate(self._pids):
+            if pid:
+                yield self._cells(1 + slot, model)
+
+    def _cells(self, place: int, model: int) -> memoryview[float]:
+        first = (place * self.n_models + model) * CELLS
+        return self._counts[first : first + CELLS]

@@ -1,0 +1,101 @@
+"""Counts of several processes, added up and shown as Prometheus text."""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import get_context
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from twofold._realtime.board import Board
+from twofold._realtime.counters import GAUGES, OUTCOMES, SECOND_BOUNDS, Counters
+from twofold._realtime.exposition import exposition
+from twofold._realtime.http.problems import PROBLEMS
+
+
+def samples(board: Board, *models: tuple[str, str]) -> dict[tuple[str, ...], float]:
+    """(name, label values…) -> value, read by prometheus-client's own parser."""
+    families = text_string_to_metric_families(exposition(board, models).decode())
+    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+
+
+def count_something(counters: Counters) -> None:
+    counters.arrived()
+    counters.arrived()
+    counters.called(rows=3, failed_rows=1, model_s=0.004, queued_s=[0.0002, 0.1])
+    counters.left([0.0042])
+    counters.succeeded()
+    counters.ended("bad_row")
+    counters.refused("queue")
+    counters.waiting(5)
+
+
+def test_the_counts_of_all_processes_are_added_up_for_each_model() -> None:
+    board = Board.create(2)
+    for slot in (0, 7):
+        board.enter(slot, os.getpid())
+        count_something(Counters(board.cells(slot, 1)))
+    found = samples(board, ("fraud", "1a"), ("parity", "2b"))
+    assert found["twofold_requests_total", "ok", "parity"] == 2
+    assert found["twofold_requests_total", "bad_row", "parity"] == 2
+    assert found["twofold_requests_total", "ok", "fraud"] == 0
+    assert found["twofold_refused_total", "parity", "queue"] == 2
+    assert found["twofold_rows_total", "parity"] == 6
+    assert found["twofold_failed_rows_total", "parity"] == 2
+    assert found["twofold_requests_in_flight", "parity"] == 2
+    assert found["twofold_queue_rows", "parity"] == 10
+    assert found["twofold_batch_rows_bucket", "2", "parity"] == 0
+    assert (
+        found["twofold_batch_rows_bucket", "4", "parity"] == found["twofold_batch_rows_bucket", "+Inf", "parity"] == 2
+    )
+    assert found["twofold_model_seconds_bucket", "0.003", "parity"] == 0
+    assert found["twofold_model_seconds_bucket", "0.005", "parity"] == 2
+    assert found["twofold_queue_seconds_count", "parity"] == 4
+    assert abs(found["twofold_queue_seconds_sum", "parity"] - 0.2004) < 1e-9
+    assert found["twofold_model_info", "parity", "2b"] == 1
+    assert found[("twofold_resident_memory_bytes",)] > 1e6
+
+
+def test_counters_do_not_fall_when_a_process_ends_and_its_slot_is_used_again() -> None:
+    board = Board.create()
+    board.enter(3, os.getpid())
+    count_something(Counters(board.cells(3, 0)))
+    before = samples(board, ("m", "1"))
+    board.clear(3)
+    after = samples(board, ("m", "1"))
+    gauges = {("twofold_requests_in_flight", "m"), ("twofold_queue_rows", "m"), ("twofold_resident_memory_bytes",)}
+    assert {key: value for key, value in before.items() if key not in gauges} == {
+        key: value for key, value in after.items() if key not in gauges
+    }
+    assert after["twofold_requests_in_flight", "m"] == after["twofold_queue_rows", "m"] == 0
+    board.enter(3, os.getpid())
+    count_something(Counters(board.cells(3, 0)))
+    assert samples(board, ("m", "1"))["twofold_rows_total", "m"] == 6
+
+
+def count_in_another_process(fd: int, slot: int) -> None:
+    count_something(Counters(Board(fd).cells(slot, 0)))
+
+
+def test_another_process_counts_on_the_same_board() -> None:
+    board = Board.create()
+    board.enter(1, os.getpid())
+    child = get_context("fork").Process(target=count_in_another_process, args=(board.fd, 1))
+    child.start()
+    child.join()
+    assert board.sums(0)[0] == 1
+
+
+def test_every_problem_has_a_counter() -> None:
+    assert set(PROBLEMS) <= set(OUTCOMES)
+
+
+def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
+    board = Board.create()
+    board.enter(0, os.getpid())
+    Counters(board.cells(0, 0)).left([SECOND_BOUNDS[0], 1e9])
+    found = samples(board, ("m", "1"))
+    assert found["twofold_request_seconds_bucket", f"{SECOND_BOUNDS[0]:g}", "m"] == 1
+    assert found["twofold_request_seconds_bucket", f"{SECOND_BOUNDS[-1]:g}", "m"] == 1
+    assert found["twofold_request_seconds_bucket", "+Inf", "m"] == 2
+    assert board.sums(0)[GAUGES[0]] == -2
