@@ -1,11 +1,19 @@
-"""What a model costs on this machine, measured."""
+"""What a model costs on this machine: measured before it serves, and learned while it does."""
 
 from __future__ import annotations
 
+import bisect
+import hashlib
+import json
+import os
+import platform
 import statistics
+import sys
 import time
+from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from twofold._columns import Batch
 from twofold._errors import RowsDoNotFit
@@ -30,13 +38,206 @@ from twofold._signature import (
 if TYPE_CHECKING:
     from twofold._runner import Runner
 
-__all__ = ["invented_row", "measure_one_row_s"]
+__all__ = ["Profile", "invented_row", "measure_one_row_s", "profile_path"]
 
 Row = tuple[Any, ...]
 
 WARM_UP_CALLS = 3
 MOST_CALLS = 50
 LONGEST_S = 0.3
+
+SIZES = 40  # 1, 2, 3-4, 5-8, … rows
+KEPT_CALLS = 32  # of each size: older ones are forgotten
+STALE_CALLS = 20_000  # a size that has not been seen for so long says nothing any more
+REMEMBERED_AS = 8  # so many calls does a size that was read from the disk count for
+HIGH = 0.9
+FARTHEST = 4  # t(n) is believed up to so many times the largest call that was seen
+
+
+class Profile:
+    """t(n): the seconds that a call with n rows takes, learned from the latest calls of each size.
+
+    `typical_s` is their median, `seconds_for` the time that nine of ten stay within. `changes` grows whenever what is
+    known has changed. `most_rows`: a larger call ran out of memory. `slow`: its one-row calls have held a server
+    process up; it starts in model processes.
+    """
+
+    def __init__(self) -> None:
+        self._sizes = [_Size() for _ in range(SIZES)]
+        self._calls = 0
+        self._rows: list[float] = []  # of the sizes that are known, rising, with their times
+        self._high_s: list[float] = []
+        self._typical_s: list[float] = []
+        self.changes = 0
+        self.most_rows: int | None = None
+        self.slow = False
+
+    @property
+    def known(self) -> bool:
+        return bool(self._rows)
+
+    @property
+    def largest(self) -> int:
+        """Rows of the largest calls that were seen; 0 when none was."""
+        return int(self._rows[-1]) if self._rows else 0
+
+    def learn(self, n_rows: int, seconds: float) -> None:
+        """A call with `n_rows` rows (at least one) took so long."""
+        size = self._sizes[(n_rows - 1).bit_length()]
+        fresh = size.fresh
+        fresh.append((n_rows, seconds))
+        if len(fresh) >= size.enough:
+            self._settle(size)
+
+    def seconds_for(self, n_rows: int) -> float:
+        """What nine of ten calls with so many rows stay within; 0.0 as long as nothing is known."""
+        return self._at(self._high_s, n_rows)
+
+    def typical_s(self, n_rows: int) -> float:
+        """The median of calls with so many rows; 0.0 as long as nothing is known."""
+        return self._at(self._typical_s, n_rows)
+
+    def rows_within(self, seconds: float) -> int:
+        """The most rows (at least 1) whose call takes no longer, as far as can be told from the calls seen so far."""
+        rows, high_s = self._rows, self._high_s
+        if not rows:
+            return 1
+        at = bisect.bisect_right(high_s, seconds)
+        if at == 0:
+            most = rows[0] * seconds / high_s[0]
+        elif at == len(rows):
+            most = min(rows[-1] + (seconds - high_s[-1]) / self._slope(high_s), FARTHEST * rows[-1])
+        else:
+            share = (seconds - high_s[at - 1]) / (high_s[at] - high_s[at - 1])
+            most = rows[at - 1] + share * (rows[at] - rows[at - 1])
+        return max(1, int(most))
+
+    def shrink(self, n_rows: int) -> None:
+        """A call with so many rows ran out of memory: half of them is the most from now on."""
+        self.most_rows = max(1, min(self.most_rows or n_rows, n_rows) // 2)
+        self.changes += 1
+
+    def _settle(self, size: _Size) -> None:
+        self._calls += len(size.fresh)
+        size.recent = (size.recent + size.fresh)[-KEPT_CALLS:]
+        size.fresh.clear()
+        size.enough = min(KEPT_CALLS // 2, len(size.recent))
+        size.seen_at = self._calls
+        times = sorted(seconds for _, seconds in size.recent)
+        size.rows = statistics.fmean(n_rows for n_rows, _ in size.recent)
+        size.high_s = times[int(HIGH * (len(times) - 1))]
+        size.typical_s = times[(len(times) - 1) // 2]
+        self._draw()
+
+    def _draw(self) -> None:
+        known = [s for s in self._sizes if s.recent and self._calls - s.seen_at <= STALE_CALLS]
+        self._rows = [size.rows for size in known]
+        # More rows take no less time: where it looks so, the larger size is right about both.
+        self._high_s, self._typical_s = _rising([s.high_s for s in known]), _rising([s.typical_s for s in known])
+        self.changes += 1
+
+    def _at(self, times: list[float], n_rows: int) -> float:
+        rows = self._rows
+        if not rows:
+            return 0.0
+        at = bisect.bisect_left(rows, n_rows)
+        if at == 0:
+            return times[0] * n_rows / rows[0]
+        if at == len(rows):
+            return times[-1] + (n_rows - rows[-1]) * self._slope(times)
+        share = (n_rows - rows[at - 1]) / (rows[at] - rows[at - 1])
+        return times[at - 1] + share * (times[at] - times[at - 1])
+
+    def _slope(self, times: list[float]) -> float:
+        """Seconds that each row beyond the largest size adds."""
+        rows = self._rows
+        each = max(times[-1] / rows[-1], 1e-9)
+        if len(rows) == 1:
+            return each
+        return max((times[-1] - times[-2]) / (rows[-1] - rows[-2]), each / 10)
+
+    # ---- kept from one start to the next ----
+
+    def to_json(self) -> dict[str, Any]:
+        sizes = [[s.rows, s.typical_s, s.high_s] for s in self._sizes if s.recent]
+        return {"sizes": sizes, "most_rows": self.most_rows, "slow": self.slow}
+
+    @classmethod
+    def from_json(cls, found: Any) -> Self:
+        """Raises KeyError, TypeError or ValueError for anything but what `to_json` gave."""
+        profile = cls()
+        for rows, typical_s, high_s in found["sizes"]:
+            if not (1 <= rows < 1 << (SIZES - 1) and 0 < typical_s <= high_s < 1e6):
+                raise ValueError("this is not the profile of a model")
+            usual, slower = [(rows, typical_s)], [(rows, high_s)]
+            size = profile._sizes[max(0, int(rows + 0.5) - 1).bit_length()]
+            size.recent = usual * (REMEMBERED_AS - 2) + slower * 2
+            profile._settle(size)
+        most_rows, profile.slow = found["most_rows"], bool(found["slow"])
+        profile.most_rows = None if most_rows is None else max(1, int(most_rows))
+        return profile
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The profile that was kept there; one that knows nothing where there is none that can be read."""
+        try:
+            return cls.from_json(json.loads(path.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+
+    def write(self, path: Path) -> None:
+        """Keep it. A disk that takes nothing costs nothing but what was learned."""
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f"{path.name}.{os.getpid()}")
+            fresh.write_text(json.dumps(self.to_json()))
+            fresh.replace(path)
+
+
+class _Size:
+    """The calls of about one size."""
+
+    __slots__ = ("enough", "fresh", "high_s", "recent", "rows", "seen_at", "typical_s")
+
+    def __init__(self) -> None:
+        self.recent: list[tuple[float, float]] = []
+        self.fresh: list[tuple[float, float]] = []
+        self.enough = 1
+        self.seen_at = 0
+        self.rows = self.high_s = self.typical_s = 0.0
+
+
+def _rising(times: list[float]) -> list[float]:
+    for at in range(len(times) - 2, -1, -1):
+        times[at] = min(times[at], times[at + 1])
+    return times
+
+
+def profile_path(version: str) -> Path:
+    """Where the profile of a model is kept: it is of this version, on this kind of CPU, with so many threads."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    machine = hashlib.sha256(f"{_cpu_name()}\0{cores}\0{threads}".encode()).hexdigest()[:12]
+    return _cache_folder() / "profiles" / f"{version}-{machine}.json"
+
+
+def _cache_folder() -> Path:
+    given = os.environ.get("TWOFOLD_CACHE_DIR")
+    if given:
+        return Path(given)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "twofold"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "twofold"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twofold"
+
+
+def _cpu_name() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def measure_one_row_s(runner: Runner, example: Row | None) -> float | None:

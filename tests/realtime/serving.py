@@ -18,6 +18,7 @@ import uvloop
 import twofold
 from twofold._realtime.backends import InlineBackend, WaitingBackend
 from twofold._realtime.http.server import serve_http
+from twofold._realtime.limits import Limits
 from twofold._realtime.service import Service
 from twofold._runner import Runner
 
@@ -52,7 +53,8 @@ def serving(
     async def main() -> None:
         runner = Runner(model)
         backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
-        service = Service(model.signature, VERSION, model.name, backend, example=model.example, **options)
+        limits = Limits(**options)
+        service = Service(model.signature, VERSION, model.name, backend, limits=limits, example=model.example)
         stop = asyncio.Event()
         made[:] = [service, asyncio.get_running_loop(), stop]
         await serve_http(

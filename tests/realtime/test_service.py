@@ -13,6 +13,7 @@ import twofold
 from tests.realtime import models
 from twofold._errors import RowFailure
 from twofold._realtime.backends import InlineBackend, WaitingBackend
+from twofold._realtime.limits import Limits
 from twofold._realtime.service import Service
 from twofold._runner import Runner
 
@@ -42,7 +43,7 @@ def service_of(target: Any, **options: Any) -> Service:
     model = twofold.load(target)
     runner = Runner(model)
     backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
-    return Service(model.signature, model.version, model.name, backend, example=model.example, **options)
+    return Service(model.signature, model.version, model.name, backend, limits=Limits(**options), example=model.example)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

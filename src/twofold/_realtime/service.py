@@ -10,17 +10,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twofold._columns import Batch
+from twofold._errors import RowFailure
 from twofold._realtime.backends import Backend
 from twofold._realtime.batcher import Answers, Batcher, Ticket
+from twofold._realtime.limits import Limits
+from twofold._runner import Result
 
 if TYPE_CHECKING:
+    from twofold._profile import Profile
     from twofold._signature import Signature
 
 __all__ = ["Service"]
 
-DEADLINE_S = 30.0
-MAX_BODY_BYTES = 32 << 20
-BATCH_ROWS = 1024
+USUAL = Limits()
 
 
 class Service:
@@ -36,20 +38,19 @@ class Service:
         name: str,
         backend: Backend,
         *,
-        deadline_s: float = DEADLINE_S,
-        max_body_bytes: int = MAX_BODY_BYTES,
-        batch_rows: int = BATCH_ROWS,
+        limits: Limits = USUAL,
         example: tuple[Any, ...] | None = None,
+        profile: Profile | None = None,
     ) -> None:
         self.signature = signature
         self.version = version
         self.name = name
         self.example = example
-        self.deadline_s = deadline_s
-        self.max_body_bytes = max_body_bytes
+        self.limits = limits
+        self.profile = profile
         self.ready = True
         self.draining = False
-        self._batcher = Batcher(backend, signature.input_schema, batch_rows=batch_rows)
+        self._batcher = Batcher(backend, signature.input_schema, batch_rows=limits.batch_rows)
 
     @property
     def accepting(self) -> bool:
@@ -72,11 +73,28 @@ class Service:
         *,
         answers: Answers = Batch.rows,
         deadline_s: float | None = None,
+        n_bytes: int = 0,  # noqa: ARG002
     ) -> Ticket:
-        """Answer these canonical rows (at least one).
+        """Answer these canonical rows (at least one); `n_bytes` is the size of the body they came in.
 
         `done` is called once, later, in the loop's thread, with one item a row: its answer in the form that `answers`
         makes of the outputs (by default canonical tuples), or a `RowFailure`. It is not called after `Ticket.cancel`.
+
+        Raises Refused, at once, when the work ahead leaves no time for it, or no memory is left for what waits.
         """
-        limit_s = self.deadline_s if deadline_s is None else min(deadline_s, self.deadline_s)
+        most_s = self.limits.deadline_s
+        limit_s = most_s if deadline_s is None else min(deadline_s, most_s)
         return self._batcher.submit(rows, answers, done, deadline_s=limit_s)
+
+    def submit_batch(
+        self, batch: Batch, done: Callable[[Result], None], *, deadline_s: float | None = None, n_bytes: int = 0
+    ) -> Ticket:
+        """Answer the rows of this batch (at least one); `done` is called once, later, with what became of them all,
+        in order. As `submit` otherwise, but columns stay columns."""
+
+        def finish(answers: Sequence[Any]) -> None:
+            failures = {at: answer for at, answer in enumerate(answers) if isinstance(answer, RowFailure)}
+            rows = [answer for answer in answers if not isinstance(answer, RowFailure)]
+            done(Result(Batch.from_rows(self.signature.output_schema, rows), failures))
+
+        return self.submit(batch.rows(), finish, deadline_s=deadline_s, n_bytes=n_bytes)

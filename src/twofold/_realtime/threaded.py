@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from twofold._options import ServeOptions
 from twofold._realtime.backends import WaitingBackend
 from twofold._realtime.http.server import serve_http
+from twofold._realtime.limits import limits_of
 from twofold._realtime.listening import bind, refusal, url_of
 from twofold._realtime.service import Service
 from twofold._runner import Runner
@@ -79,9 +80,7 @@ class ThreadedServer:
             model.version,
             model.name,
             WaitingBackend(Runner(model)),
-            deadline_s=options.deadline_s,
-            max_body_bytes=options.max_body_bytes,
-            batch_rows=options.batch_rows,
+            limits=limits_of(options),
             example=model.example,
         )
         where = f"twofold serving {model.name} (version {model.version}) at {self.url}"

@@ -90,6 +90,7 @@ def _one_row_s(runner: Any) -> float | None:
 async def _serve(channel: Channel, options: ServeOptions, runner: Any, passed: Message) -> None:
     """Be a server process that computes in its own event loop."""
     from twofold._realtime.backends import InlineBackend, WaitingBackend
+    from twofold._realtime.limits import limits_of
     from twofold._realtime.service import Service
 
     model = runner.model
@@ -99,9 +100,7 @@ async def _serve(channel: Channel, options: ServeOptions, runner: Any, passed: M
         model.version,
         model.name,
         WaitingBackend(runner) if waits else InlineBackend(runner),
-        deadline_s=options.deadline_s,
-        max_body_bytes=options.max_body_bytes,
-        batch_rows=options.batch_rows,
+        limits=limits_of(options),
         example=model.example,
     )
     ready = asyncio.Event()
@@ -111,6 +110,7 @@ async def _serve(channel: Channel, options: ServeOptions, runner: Any, passed: M
 
 async def _front(channel: Channel, options: ServeOptions) -> None:
     """Be the server process beside model processes; serve as soon as one of them has joined."""
+    from twofold._realtime.limits import limits_of
     from twofold._realtime.model_process import ProcessBackend, warm_up_calls
     from twofold._realtime.service import Service
     from twofold._signature import Signature
@@ -137,9 +137,7 @@ async def _front(channel: Channel, options: ServeOptions) -> None:
         facts["version"],
         facts["name"],
         backend,
-        deadline_s=options.deadline_s,
-        max_body_bytes=options.max_body_bytes,
-        batch_rows=options.batch_rows,
+        limits=limits_of(options),
         example=None if example is None else signature.decode_row(json.dumps(example).encode()),
     )
     channel.send({"address": await backend.listen(facts["path"])})
@@ -177,7 +175,7 @@ async def _serve_until_drained(channel: Channel, service: Any, passed: Message, 
             _socket(passed),
             stop=stop,
             on_ready=lambda: channel.send({"serving": True}),
-            drain_s=service.deadline_s,
+            drain_s=service.limits.deadline_s,
             share=(Board(passed["board"]), passed["slot"]) if "board" in passed else None,
         )
     finally:

@@ -42,12 +42,12 @@ def make_app(plain: PlainJson) -> Starlette:
     service = plain.service
 
     async def predict(request: Request) -> AnswerResponse:
-        refusal = _refusal(request, service.max_body_bytes)
+        refusal = _refusal(request, service.limits.max_body_bytes)
         if refusal is not None:
             return AnswerResponse(refusal)
-        body = await _read(request, service.max_body_bytes)
+        body = await _read(request, service.limits.max_body_bytes)
         if body is None:
-            return AnswerResponse(_too_large(service.max_body_bytes))
+            return AnswerResponse(_too_large(service.limits.max_body_bytes))
         return AnswerResponse(await _answered(plain, request, body))
 
     async def ready(_: Request) -> AnswerResponse:

@@ -295,7 +295,7 @@ class LaneProtocol(HttpToolsProtocol):
         return (
             named.get(b"content-type") == CONTENT_TYPE
             and length.isdigit()
-            and int(length) <= self.plain.service.max_body_bytes
+            and int(length) <= self.plain.service.limits.max_body_bytes
             and SLOW_HEADERS.isdisjoint(named)
             and len(named) == len(self.headers) <= LANE_HEADERS
         )

@@ -137,6 +137,11 @@ def _problem_response(status: int, *codes: str) -> Json:
     }
     if status == 405:
         response["headers"]["Allow"] = {"schema": {"type": "string"}, "description": "The methods of this path."}
+    if status == 429:
+        response["headers"]["Retry-After"] = {
+            "schema": {"type": "integer", "minimum": 1},
+            "description": "Seconds after which it may be worth trying again.",
+        }
     return response
 
 

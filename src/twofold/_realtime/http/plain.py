@@ -9,7 +9,15 @@ from typing import Any, Protocol
 
 from twofold._errors import NotJson, RowFailure, RowsDoNotFit
 from twofold._realtime.batcher import Ticket
-from twofold._realtime.http.problems import Answer, failure_item, json_bytes, problem, problem_of_failure
+from twofold._realtime.http.problems import (
+    Answer,
+    failure_item,
+    json_bytes,
+    problem,
+    problem_of_failure,
+    problem_of_refusal,
+)
+from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 
 __all__ = ["CONTENT_TYPE", "PlainJson"]
@@ -62,12 +70,15 @@ class PlainJson:
             LOG.exception("a request body could not be read")
             client.respond(problem("internal_error", "The body could not be read; the server's log says why."))
             return None
-        if not many:
-            return self._submit(rows, partial(_answer_one, client), answers=self._texts)
         if not rows:
             client.succeed(b"[]")
             return None
-        return self._submit(rows, partial(_answer_many, client), answers=self._texts)
+        done = partial(_answer_many if many else _answer_one, client)
+        try:
+            return self._submit(rows, done, answers=self._texts, n_bytes=len(body))
+        except Refused as refused:
+            client.respond(problem_of_refusal(refused))
+            return None
 
 
 def _answer_one(client: Client, results: Sequence[Any]) -> None:

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from twofold._errors import FieldError, RowFailure, shorten
+from twofold._realtime.limits import Refused
 
-__all__ = ["PROBLEMS", "Answer", "Problem", "failure_item", "json_bytes", "problem", "problem_of_failure"]
+__all__ = [
+    "PROBLEMS",
+    "Answer",
+    "Problem",
+    "failure_item",
+    "json_bytes",
+    "problem",
+    "problem_of_failure",
+    "problem_of_refusal",
+]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -47,6 +57,7 @@ PROBLEMS: dict[str, Problem] = {
         Problem("unsupported_media_type", 415, "The body has a type this path does not read"),
         Problem("row_does_not_fit", 422, "A row does not fit the model's signature"),
         Problem("bad_row", 422, "The model refused the row"),
+        Problem("overloaded", 429, "The request cannot be answered in time, or more requests wait than may"),
         Problem("headers_too_large", 431, "The request's headers are too large"),
         Problem("model_failed", 500, "The model failed on the row"),
         Problem("internal_error", 500, "The server failed"),
@@ -83,6 +94,10 @@ def problem_of_failure(failure: RowFailure, n_rows: int) -> Answer:
     error = FieldError(0, failure.field, "", "", failure.message)
     detail = failure.message or PROBLEMS[code].title
     return problem(code, detail if n_rows == 1 else f"{n_rows} rows: {detail}", [error])
+
+
+def problem_of_refusal(refused: Refused) -> Answer:
+    return problem("overloaded", str(refused), headers=((b"retry-after", str(refused.retry_after).encode()),))
 
 
 def failure_item(failure: RowFailure) -> dict[str, Any]:
