@@ -23,6 +23,7 @@ def test_the_public_names() -> None:
         "RowsDoNotFit",
         "Shape",
         "TwofoldError",
+        "Usage",
         "__version__",
         "artifact",
         "batch",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twofold._realtime.api import serve
     from twofold._reference import artifact, model
     from twofold._signature import Shape
+    from twofold._usage import Usage
 
 __all__ = [
     "BadRow",
@@ -25,6 +26,7 @@ __all__ = [
     "RowsDoNotFit",
     "Shape",
     "TwofoldError",
+    "Usage",
     "__version__",
     "artifact",
     "batch",
@@ -44,6 +46,7 @@ _HOMES = {
     "RowsDoNotFit": "twofold._errors",
     "Shape": "twofold._signature",
     "TwofoldError": "twofold._errors",
+    "Usage": "twofold._usage",
     "artifact": "twofold._reference",
     "batch": "twofold._batch.api",
     "compare": "twofold._compare.api",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twofold._columns import Batch
     from twofold._flavors.loaded import PlainCalls
     from twofold._signature import Signature
+    from twofold._usage import Piece
 
 __all__ = ["Model", "ModelRef", "artifact", "load", "model", "model_ref", "refuse_at_import"]
 
@@ -35,9 +36,12 @@ class Model:
     threads     how many calls at once, of one that blocks (None: one)
     drops_gil   several threads of one process compute at the same time, and may share this model
     example     a row, where one was declared
+    chat        it answers a chat (`@twofold.model(chat=True)`)
     call_row, acall_row, call_columns, acall_columns
                 the one way to call it that `form` and `is_async` name; the others are None. They take and give
                 canonical values, and may raise anything: the Runner is who calls them
+    stream_row, astream_row
+                the pieces of one row's answer, of a model that yields: the one that `is_async` names
     """
 
     def __init__(self, loaded: Loaded, ref: ModelRef | None, facts: Mapping[str, object]) -> None:
@@ -50,11 +54,14 @@ class Model:
         self.concurrency: int | None = loaded.concurrency
         self.threads: int | None = loaded.threads
         self.example: Row | None = loaded.example
+        self.chat: bool = loaded.chat
         self.call_row: Callable[[Row], Row] | None = loaded.call_row
         self.plain_calls: PlainCalls | None = loaded.plain_calls
         self.acall_row: Callable[[Row], Awaitable[Row]] | None = loaded.acall_row
         self.call_columns: Callable[[Batch], Batch] | None = loaded.call_columns
         self.acall_columns: Callable[[Batch], Awaitable[Batch]] | None = loaded.acall_columns
+        self.stream_row: Callable[[Row], Generator[Piece, None, None]] | None = loaded.stream_row
+        self.astream_row: Callable[[Row], AsyncGenerator[Piece, None]] | None = loaded.astream_row
         self.version: str = fingerprint(loaded.digest, facts)
         self._loaded = loaded
 
@@ -62,6 +69,11 @@ class Model:
         """Call the user's function, or `predict` of the user's class, as it is; a model file answers one row, its
         inputs given by keyword."""
         return self._loaded.call(*args, **kwargs)
+
+    @property
+    def streams(self) -> bool:
+        """It yields its answer in pieces."""
+        return self.stream_row is not None or self.astream_row is not None
 
     def __repr__(self) -> str:
         return f"<Model {self.name} version {self.version}>"

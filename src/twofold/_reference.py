@@ -48,6 +48,7 @@ class Mark:
     concurrency: int | None = None
     threads: int | None = None
     example: Mapping[str, Any] | None = None
+    chat: bool = False
 
 
 @overload
@@ -62,6 +63,7 @@ def model(
     concurrency: int | None = None,
     threads: int | None = None,
     example: Mapping[str, Any] | None = None,
+    chat: bool = False,
 ) -> Callable[[T], T]: ...
 
 
@@ -74,6 +76,7 @@ def model(
     concurrency: int | None = None,
     threads: int | None = None,
     example: Mapping[str, Any] | None = None,
+    chat: bool = False,
 ) -> T | Callable[[T], T]:
     """Mark a function or a class as a model; it is returned unchanged.
 
@@ -85,8 +88,10 @@ def model(
     concurrency   how many calls of an `async def` run at once (default 64)
     threads       how many calls of a function that blocks run at once, each in a thread
     example       a row, by field name: used for warm-up, the docs and the form
+    chat          it answers a chat: takes `messages`, a list of structs with `role` and `content`, and answers with a
+                  str, at once or in pieces; it is then served at /v1/chat/completions too
     """
-    mark = Mark(row, result, concurrency, threads, example)
+    mark = Mark(row, result, concurrency, threads, example, chat)
 
     def put(target: T) -> T:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,8 +17,9 @@ from twofold._errors import BadRow, RowFailure, WrongResult
 if TYPE_CHECKING:
     from twofold._flavors.loaded import PlainCalls
     from twofold._model import Model
+    from twofold._usage import Piece
 
-__all__ = ["Result", "Runner", "failure_of"]
+__all__ = ["Result", "Runner", "StreamBroke", "failure_of"]
 
 TRACEBACKS_A_CALL = 3
 MANY_ROWS = 8
@@ -34,6 +35,14 @@ class Result:
 
     outputs: Batch
     failures: dict[int, RowFailure] = field(default_factory=dict)
+
+
+class StreamBroke(Exception):
+    """An answer in pieces ended before it was complete; `failure` says why."""
+
+    def __init__(self, failure: RowFailure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class Runner:
@@ -104,6 +113,36 @@ class Runner:
                 for _ in range(min(len(rows), self.model.concurrency or 1)):
                     group.create_task(work())
         return self._gathered(answers)
+
+    # ---- one row, piece by piece ----
+
+    def stream(self, row: Row) -> Generator[Piece, None, None]:
+        """The pieces of one row's answer, of a model that yields and blocks (`Model.stream_row`), as it makes them.
+
+        Raises StreamBroke where `run` has a failure. Closing it closes the model's generator.
+        """
+        call = self.model.stream_row
+        assert call is not None
+        try:
+            yield from call(row)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            raise StreamBroke(failure_of(error)) from error
+
+    async def stream_async(self, row: Row) -> AsyncGenerator[Piece, None]:
+        """`stream` of a model that yields and waits (`Model.astream_row`). It holds one of the `concurrency` places."""
+        call = self.model.astream_row
+        assert call is not None
+        async with self._places_on(asyncio.get_running_loop()):
+            pieces = call(row)
+            try:
+                async for piece in pieces:
+                    yield piece
+            except BaseException as error:
+                raise StreamBroke(failure_of(_unless_ending(error))) from error
+            finally:
+                await pieces.aclose()
 
     # ---- one call a row ----
 

@@ -48,6 +48,8 @@ def facts(model: Model) -> dict[str, Any]:
         "version": model.version,
         "form": model.form,
         "async": model.is_async,
+        "streams": model.streams,
+        "chat": model.chat,
         **model.signature.describe(),
     }
 
@@ -55,6 +57,8 @@ def facts(model: Model) -> dict[str, Any]:
 def text(model: Model) -> str:
     """The description as a few short tables."""
     form = _FORMS[model.form] + (", many calls at once (async)" if model.is_async else "")
+    form += ", answers in pieces" if model.streams else ""
+    form += ", a chat model" if model.chat else ""
     lines = [f"{model.name}  version {model.version}  ({form})", ""]
     lines += _table("Input", [_input_cells(field) for field in model.signature.inputs])
     lines += [""]

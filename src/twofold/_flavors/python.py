@@ -13,9 +13,11 @@ from weakref import WeakKeyDictionary
 from twofold._blame import said
 from twofold._errors import ModelError, RowsDoNotFit, TwofoldError, UsageError
 from twofold._fingerprint import Sources, digest_of, sources_of
+from twofold._flavors.chat import check_chat
 from twofold._flavors.loaded import Loaded, PlainCalls, Row
 from twofold._flavors.python_files import find
 from twofold._flavors.settings import read_settings
+from twofold._flavors.streaming import stream_calls, waiting_stream_calls
 from twofold._reference import Mark, ModelRef, mark_of, recording_artifacts
 from twofold._signature import UNCONSTRAINED, Binding, Bool, Float, Signature, String, read_hints
 
@@ -49,6 +51,8 @@ def _load(target: Any, settings: Mapping[str, str]) -> Loaded:
     function, skip_self = _function_of(target, name)
     binding = read_hints(function, row=mark.row, result=mark.result, skip_self=skip_self)
     _check_mark(name, mark, binding)
+    if mark.chat:
+        check_chat(name, binding)
     signature = Signature(binding.inputs, binding.outputs)
     example = _example_of(name, mark, signature)
     artifacts: set[Path] = set()
@@ -70,6 +74,7 @@ def _load(target: Any, settings: Mapping[str, str]) -> Loaded:
         concurrency=(mark.concurrency or DEFAULT_CONCURRENCY) if binding.is_async else None,
         threads=mark.threads,
         example=example,
+        chat=mark.chat,
         **_calls(function, binding, signature),
     )
 
@@ -123,7 +128,7 @@ def _constructed(target: Any, settings: Mapping[str, str]) -> Any:
 
 
 def _calls(function: Callable[..., Any], binding: Binding, signature: Signature) -> dict[str, Any]:
-    """The one of Loaded's four ways to call that this model has, and the short one beside it."""
+    """The one of Loaded's four ways to call that this model has, and the short one or the pieces beside it."""
     if binding.form == "columns":
         present, results = binding.present, binding.results
 
@@ -136,6 +141,8 @@ def _calls(function: Callable[..., Any], binding: Binding, signature: Signature)
         return {"acall_columns": acall_columns} if binding.is_async else {"call_columns": call_columns}
 
     ask, result, check = binding.caller(function), binding.result, signature.result_row
+    if binding.streams:
+        return (waiting_stream_calls if binding.is_async else stream_calls)(ask, check)
     plain = _plain_answer(result, signature)
     is_ascii: Callable[[Any], bool] = str.isascii
 

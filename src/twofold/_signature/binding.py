@@ -46,6 +46,8 @@ class Binding:
     outputs: tuple[Field, ...]
     form: Literal["rows", "columns"]
     is_async: bool
+    streams: bool
+    """the function yields its answer in pieces: texts whose sum is the one output"""
     result: Callable[[Any], Row]
     """rows: what the function gave -> its canonical values, not yet held against `outputs` (the Signature does)"""
 
@@ -57,6 +59,7 @@ class Binding:
         container: Container = "",
         is_async: bool = False,
         row_keyword: str = "",
+        streams: bool = False,
     ) -> None:
         self._parameters = parameters
         self._answer = answer
@@ -65,6 +68,7 @@ class Binding:
         self._answers: Answers | None = None
         self.form = "columns" if container else "rows"
         self.is_async = is_async
+        self.streams = streams
         if isinstance(parameters, StructReading):
             self.inputs = parameters.fields
         else:

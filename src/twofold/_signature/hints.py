@@ -13,6 +13,7 @@ Annotations are those of ONE row. What each hint becomes:
                                                    Annotated[list[float], Meta(min_length=3, max_length=3)]
     list[T], Sequence[T], tuple[T, ...], NDArray[T]  a list of any length
     dataclass, TypedDict, msgspec Struct, pydantic   a nested struct; as the ONLY parameter it is the row itself, flat
+    -> Iterator[str], AsyncIterator[str]           the answer in pieces; their sum is a str (see `streaming`)
     T | None                                       may be null; `NotRequired[T]` of a TypedDict: null is an absent key
 
 Constraints (msgspec.Meta, annotated_types, pydantic's Field) become constraints of the field and hold in both modes;
@@ -35,6 +36,7 @@ from twofold._signature.kinds import read_default, read_hint
 from twofold._signature.namespaces import hints_of_function
 from twofold._signature.place import Place, hint_name, place_of
 from twofold._signature.reading import Reading, StructReading
+from twofold._signature.streaming import Streams, read_stream
 from twofold._signature.structs import unenforced
 from twofold._signature.types import MISSING, Field
 
@@ -55,21 +57,18 @@ def read_hints(
     if row is not None or result is not None:
         return _read_columns(function, parameters, hints, row, result)
     readings = [_read_parameter(p, hints, here) for p in parameters]
-    answer = _read_answer(function, hints)
-    is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+    answer, streams = _read_answer(function, hints)
+    is_async = streams == "async" or inspect.iscoroutinefunction(inspect.unwrap(function))
     only = readings[0] if len(readings) == 1 else None
     if only is not None and only.reading.struct is not None and not only.reading.nullable:
         if only.field.default is not MISSING:
             _at(parameters[0], here).refuse("is the row itself and cannot have a default. Give its fields defaults.")
         keyword = only.name if only.keyword_only else ""
-        return Binding(only.reading.struct, answer, is_async=is_async, row_keyword=keyword)
-    return Binding(tuple(readings), answer, is_async=is_async)
+        return Binding(only.reading.struct, answer, is_async=is_async, row_keyword=keyword, streams=bool(streams))
+    return Binding(tuple(readings), answer, is_async=is_async, streams=bool(streams))
 
 
 def _parameters(function: Callable[..., Any], here: Place, skip_self: bool) -> list[inspect.Parameter]:
-    inner = inspect.unwrap(function)
-    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
-        replace(here, label="the body").refuse("yields. A model returns one answer per row: write `return`.")
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
@@ -114,7 +113,8 @@ def _read_parameter(parameter: inspect.Parameter, hints: dict[str, Any], here: P
     return Parameter(parameter.name, parameter.kind is inspect.Parameter.KEYWORD_ONLY, field, reading)
 
 
-def _read_answer(function: Callable[..., Any], hints: dict[str, Any]) -> Reading:
+def _read_answer(function: Callable[..., Any], hints: dict[str, Any]) -> tuple[Reading, Streams]:
+    """What ONE row's answer is, and how it is yielded: the sum of its pieces is what `-> str` answers."""
     place = replace(place_of(function, "output"), name="return")
     if "return" not in hints:
         place.refuse("has no annotation. Write what one row's answer is, such as `-> float`.")
@@ -126,7 +126,8 @@ def _read_answer(function: Callable[..., Any], hints: dict[str, Any]) -> Reading
             f"is {hint_name(hint)}, which holds many rows. Write what ONE row's answer is; for a model on whole "
             "columns write @twofold.model(row=Row, result=float)."
         )
-    return read_hint(hint, place)
+    streams = read_stream(function, hint, place)
+    return read_hint(str if streams else hint, place), streams
 
 
 def _read_columns(
@@ -137,6 +138,9 @@ def _read_columns(
     asked = replace(inputs, label="the decorator")
     if row is None or result is None:
         asked.refuse("says only one of row= and result=. A model on whole columns needs both: what ONE row is.")
+    inner = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        replace(inputs, label="the body").refuse("yields. A model on whole columns gives all answers: write `return`.")
     container = _container(parameters, hints, inputs)
     row_place = replace(inputs, label="row=", name="row")
     reading = read_hint(row, row_place)
@@ -148,7 +152,7 @@ def _read_columns(
     _refuse_checks(reading, row_place)
     answer = read_hint(result, replace(outputs, label="result=", name="result"))
     _refuse_checks(answer, replace(outputs, label="result=", name="result"))
-    is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+    is_async = inspect.iscoroutinefunction(inner)
     return Binding(reading.struct, answer, container=container, is_async=is_async)
 
 
