@@ -4,7 +4,7 @@
 
 The ceiling (benchmarks/ceiling.py) is the least server that gives the same answers; FastAPI
 (benchmarks/fastapi_app.py) is what a user would write. All answer the same bodies with the same model. The load comes
-from `twofold._compare.load`, in a process of its own; where it would be the bottleneck, from wrk if that is on PATH.
+from `twofold._load`, in a process of its own; where it would be the bottleneck, from wrk if that is on PATH.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import numpy as np
 from benchmarks.processes import workplace
 from benchmarks.results import Goal, Results, median
 from benchmarks.servers import FASTAPI, HAND, OURS, Server, running
-from twofold._compare.load import LoadPlan, run_load
 from twofold._compare.usage import tree_cpu_s, tree_memory_mb
+from twofold._load.plan import LoadPlan
+from twofold._load.run import run_load
 
 CONNECTIONS = 64
 SIDES = (OURS, HAND, FASTAPI)

@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "twofold"
 # Where each third-party package may be imported. numpy, pyarrow and msgspec are at home everywhere.
 HOMES = {
     "click": ("_cli",),
-    "httptools": ("_realtime", "_compare"),
+    "httptools": ("_realtime", "_load", "_wire"),
     "onnxruntime": ("_flavors.onnx",),
     "pandas": ("_signature", "_batch"),
     "polars": ("_signature", "_batch"),
@@ -25,7 +25,7 @@ HOMES = {
     "rich": ("_cli", "_batch.progress", "_compare"),
     "starlette": ("_realtime.http",),
     "uvicorn": ("_realtime.http",),
-    "uvloop": ("_realtime", "_compare.load"),
+    "uvloop": ("_realtime", "_load.generator"),
 }
 
 

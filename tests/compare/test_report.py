@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from twofold._compare.latency import Latency
 from twofold._compare.parity import Parity
 from twofold._compare.report import Alone, BatchSide, Comparison, RealTimeSide
+from twofold._load.latency import Latency
 
 LIVE = RealTimeSide(
     latency=Latency(10_000, 0.2, 1.5, 9.0),

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from twofold._compare.latency import MIN_P99_SAMPLES, summarise
-from twofold._compare.load import Answer, LoadPlan, LoadResult, run_load
 from twofold._compare.parity import Outcome, compare_outcomes
 from twofold._compare.report import Alone, BatchSide, Comparison, RealTimeSide
-from twofold._compare.rows import Position, Rows, read_rows
 from twofold._compare.usage import PeakMemory, tree_cpu_s
 from twofold._errors import InputError, RunStopped
+from twofold._load.latency import MIN_P99_SAMPLES, summarise
+from twofold._load.plan import Answer, LoadPlan, LoadResult
+from twofold._load.rows import Position, Rows, read_rows
+from twofold._load.run import run_load
 from twofold._options import CompareOptions
 from twofold._supervisor import Message, Worker, error_from_message
 

@@ -6,8 +6,8 @@ import textwrap
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from twofold._compare.latency import MIN_P99_SAMPLES, Latency
 from twofold._compare.parity import Parity
+from twofold._load.latency import MIN_P99_SAMPLES, Latency
 
 __all__ = ["Alone", "BatchSide", "Comparison", "RealTimeSide"]
 

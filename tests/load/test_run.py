@@ -8,8 +8,9 @@ import socket
 import pytest
 
 from tests.compare.servers import Served, answer, serving
-from twofold._compare.load import Answer, LoadPlan, run_load
 from twofold._errors import RunStopped
+from twofold._load.plan import Answer, LoadPlan
+from twofold._load.run import run_load
 
 
 async def echo(body: bytes, served: Served) -> bytes:

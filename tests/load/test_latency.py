@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twofold._compare.latency import MIN_P99_SAMPLES, allowed_over, summarise
+from twofold._load.latency import MIN_P99_SAMPLES, allowed_over, summarise
 
 
 @pytest.mark.parametrize(
