@@ -42,9 +42,9 @@ from twofold._model import load
 from twofold._options import BatchOptions
 from twofold._realtime.backends import InlineBackend
 from twofold._realtime.batcher import Batcher
-from twofold._realtime.http.app import make_app
+from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.app import lane_paths, make_app
 from twofold._realtime.http.lane import LaneProtocol
-from twofold._realtime.http.plain import PlainJson
 from twofold._realtime.service import Service
 from twofold._runner import Result, Runner
 
@@ -89,12 +89,12 @@ class _Echo:
 
 async def _through_the_lane(service: Service, requests: list[bytes], together: int, rounds: int) -> float:
     """Seconds of a request from its bytes to the bytes of its answer, `together` in a tick of the loop."""
-    plain = PlainJson(service)
-    config = uvicorn.Config(make_app(plain), ws="none", lifespan="off", log_config=None, server_header=False)
+    catalog = Catalog([service])
+    config = uvicorn.Config(make_app(catalog), ws="none", lifespan="off", log_config=None, server_header=False)
     config.load()
     state = ServerState()
-    state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT"), (b"model-version", b"000000000000")]
-    make: Any = LaneProtocol.bound_to(plain)
+    state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]
+    make: Any = LaneProtocol.bound_to(lane_paths(catalog), service.version)
     connections = [make(config=config, server_state=state, app_state={}) for _ in range(together)]
     for connection in connections:
         connection.connection_made(_Sink())

@@ -103,6 +103,7 @@ def _options(command: click.Command, context: click.Context) -> str:
 def _document() -> dict[str, Any]:
     """The OpenAPI document of the even/odd model."""
     from twofold._realtime.backends import InlineBackend
+    from twofold._realtime.catalog import Catalog
     from twofold._realtime.http.openapi import openapi
     from twofold._realtime.service import Service
     from twofold._runner import Runner
@@ -110,7 +111,7 @@ def _document() -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": "parity"}
     exec(PARITY, space)
     model = twofold.load(space["parity"])
-    return openapi(Service(model.signature, model.version, model.name, InlineBackend(Runner(model))))
+    return openapi(Catalog([Service(model.signature, model.version, model.name, InlineBackend(Runner(model)))]))
 
 
 def routes() -> str:
@@ -119,7 +120,8 @@ def routes() -> str:
         for method, operation in methods.items():
             answers = ", ".join(operation["responses"])
             what = operation.get("description") or operation["summary"]
-            rows.append([f"`{method.upper()} {path}`", what, answers])
+            shown = path.replace("/models/parity", "/models/{name}")
+            rows.append([f"`{method.upper()} {shown}`", what.replace("of parity", "of that model"), answers])
     return table(["Route", "What it is", "Status"], rows)
 
 

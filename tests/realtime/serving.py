@@ -17,6 +17,7 @@ import uvloop
 
 import twofold
 from twofold._realtime.backends import InlineBackend, WaitingBackend
+from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.limits import Limits
 from twofold._realtime.service import Service
@@ -29,6 +30,7 @@ VERSION = "0123456789ab"
 class Served:
     port: int
     service: Service
+    catalog: Catalog
     stop: Callable[[], None]
     thread: threading.Thread
 
@@ -36,30 +38,27 @@ class Served:
 @contextmanager
 def serving(
     target: Any,
-    *,
+    *others: Any,
     loop: str = "uvloop",
     fast_lane: bool = True,
     keep_alive_s: float = 75.0,
     drain_s: float = 10.0,
     **options: Any,
 ) -> Iterator[Served]:
-    """The model served over HTTP on a free port, in a thread with an event loop of its own."""
-    model = twofold.load(target)
+    """Models served over HTTP on a free port, in a thread with an event loop of its own."""
+    loaded = [twofold.load(one) for one in (target, *others)]
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     ready = threading.Event()
     made: list[Any] = []
 
     async def main() -> None:
-        runner = Runner(model)
-        backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
-        limits = Limits(**options)
-        service = Service(model.signature, VERSION, model.name, backend, limits=limits, example=model.example)
+        catalog = Catalog(_service(model, at, options) for at, model in enumerate(loaded))
         stop = asyncio.Event()
-        made[:] = [service, asyncio.get_running_loop(), stop]
+        made[:] = [catalog, asyncio.get_running_loop(), stop]
         await serve_http(
-            service,
-            listening,
+            catalog,
+            {"http": listening},
             stop=stop,
             on_ready=ready.set,
             keep_alive_s=keep_alive_s,
@@ -74,18 +73,25 @@ def serving(
     thread = threading.Thread(target=run, name="server")
     thread.start()
     assert ready.wait(10)
-    service, event_loop, event = made
+    catalog, event_loop, event = made
 
     def stop() -> None:
         if thread.is_alive():
             event_loop.call_soon_threadsafe(event.set)
 
     try:
-        yield Served(port, service, stop, thread)
+        yield Served(port, catalog.default, catalog, stop, thread)
     finally:
         stop()
         thread.join(20)
         assert not thread.is_alive()
+
+
+def _service(model: Any, at: int, options: dict[str, Any]) -> Service:
+    runner = Runner(model)
+    backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
+    version = f"{int(VERSION, 16) + at:012x}"
+    return Service(model.signature, version, model.name, backend, limits=Limits(**options), example=model.example)
 
 
 def post(body: bytes | str, *headers: str, path: str = "/predict", version: str = "1.1", method: str = "POST") -> bytes:

@@ -161,16 +161,16 @@ def test_conversations_say_what_is_expected(both: tuple[Served, Served]):
 
 
 def test_which_requests_take_the_lane(both: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch):
-    from twofold._realtime.http import lane
+    from twofold._realtime.http.lane_request import LaneRequest
 
     taken: list[bytes] = []
-    start = lane.LaneRequest.start
+    start = LaneRequest.start
 
-    def noted(self: lane.LaneRequest, body: bytes) -> None:
+    def noted(self: LaneRequest, body: bytes) -> None:
         taken.append(body)
         start(self, body)
 
-    monkeypatch.setattr(lane.LaneRequest, "start", noted)
+    monkeypatch.setattr(LaneRequest, "start", noted)
 
     def count(*pieces: bytes, served: Served = both[0]) -> int:
         taken.clear()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from twofold._options import ServeOptions
 from twofold._realtime.backends import WaitingBackend
+from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.limits import limits_of
 from twofold._realtime.listening import bind, refusal, url_of
@@ -85,8 +86,8 @@ class ThreadedServer:
         )
         where = f"twofold serving {model.name} (version {model.version}) at {self.url}"
         await serve_http(
-            service,
-            self._listening,
+            Catalog([service]),
+            {"http": self._listening},
             stop=self._stop,
             on_ready=lambda: self._announce(where),
             drain_s=options.deadline_s,

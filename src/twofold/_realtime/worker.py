@@ -149,6 +149,7 @@ async def _front(channel: Channel, options: ServeOptions) -> None:
 
 async def _serve_until_drained(channel: Channel, service: Any, passed: Message, wait_for: asyncio.Event) -> None:
     from twofold._realtime.board import Board
+    from twofold._realtime.catalog import Catalog
     from twofold._realtime.http.server import serve_http
 
     loop = asyncio.get_running_loop()
@@ -171,8 +172,8 @@ async def _serve_until_drained(channel: Channel, service: Any, passed: Message, 
         beat()
         await wait_for.wait()
         await serve_http(
-            service,
-            _socket(passed),
+            Catalog([service]),
+            {"http": _socket(passed)},
             stop=stop,
             on_ready=lambda: channel.send({"serving": True}),
             drain_s=service.limits.deadline_s,

@@ -1,8 +1,8 @@
-"""The fast lane: uvicorn's protocol, with a short cut for `POST /predict`.
+"""The fast lane: uvicorn's protocol, with a short cut for the JSON of `POST /predict` and its like.
 
 A request takes the lane when it is the only one in flight on its connection and needs nothing special: JSON, a
 Content-Length within the limit, no Expect, Upgrade, chunks or encoding. It is then answered without a scope, a task
-and an app. Everything else is uvicorn's. Both ways end in `PlainJson.begin`, so their answers are the same bytes.
+and an app. Everything else is uvicorn's. Both ways end in the same translator, so their answers are the same bytes.
 
 Clients send the same head again and again: a head that took the lane is remembered, and a request that comes in one
 piece with the very same head need not be parsed again.
@@ -14,23 +14,20 @@ flight: `shutdown()` then lets it finish, and a pipelined request behind it wait
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from twofold._realtime.batcher import Ticket
-from twofold._realtime.http.plain import CONTENT_TYPE, PlainJson
-from twofold._realtime.http.problems import Answer, Headers, problem
+from twofold._realtime.http.lane_request import LaneHead, LanePath, LaneRequest
+from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, problem, response_headers
 
-__all__ = ["CONNECTION", "LaneProtocol", "PartingClient"]
-
-CONNECTION = "twofold.connection"  # in a scope's extensions: the connection, for the app
+__all__ = ["LaneProtocol", "PartingClient"]
 
 HEAD_BYTES = 64 << 10  # a request's target and headers together
 DISCARDED_BYTES = 64 << 20  # how much of a body that was refused unread is read over, so that its client sees why
 LINGER_S = 1.0
-LANE_PATH = b"/predict"
 LANE_HEADERS = 40
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
 HEAD_END = b"\r\n\r\n"
@@ -40,103 +37,18 @@ KNOWN_HEAD_BYTES = 1000
 SLOW_HEADERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"))
 
 
-class _NoEvent:
-    """What uvicorn wakes when a connection is lost: a request on the lane waits for nothing."""
-
-    def set(self) -> None:
-        pass
-
-
-NO_EVENT = _NoEvent()
-
-
 class PartingClient(Protocol):
     """Has something waiting for a client that has ended its half of the connection."""
 
     def drop_if_waiting(self) -> None: ...
 
 
-class LaneRequest:
-    """One request on the lane. Has the attributes of uvicorn's `RequestResponseCycle` that its protocol looks at."""
-
-    __slots__ = ("chunks", "disconnected", "keep_alive", "more_body", "protocol", "response_complete", "ticket")
-
-    message_event = NO_EVENT
-
-    def __init__(self, protocol: LaneProtocol, keep_alive: bool) -> None:
-        self.protocol = protocol
-        self.keep_alive = keep_alive
-        self.chunks: list[bytes] = []
-        self.more_body = True
-        self.response_complete = False
-        self.disconnected = False
-        self.ticket: Ticket | None = None
-
-    def start(self, body: bytes) -> None:
-        self.more_body = False
-        self.ticket = self.protocol.plain.begin(body, self)
-
-    def succeed(self, body: bytes) -> None:
-        if self.keep_alive and not self.disconnected:
-            protocol = self.protocol
-            head = protocol.answer_head.text(protocol.server_state.default_headers)
-            protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-            self._end()
-        else:
-            self.respond(Answer(200, CONTENT_TYPE, (), body))
-
-    def respond(self, answer: Answer) -> None:
-        if not self.disconnected:
-            self.protocol.write_answer(answer, self.keep_alive)
-        self._end()
-
-    def _end(self) -> None:
-        self.response_complete = True
-        self.ticket = None
-        protocol = self.protocol
-        if protocol.pipeline or not self.keep_alive:
-            protocol.on_response_complete()
-        else:  # what that would do, for a connection on which nothing else has come in
-            protocol.on_lane = None
-            protocol.active_at = protocol.loop.time()
-            protocol.server_state.total_requests += 1
-
-    def drop_if_waiting(self) -> None:
-        if self.ticket is not None and self.ticket.waiting:
-            self.ticket.cancel()
-            self.response_complete = True
-            self.protocol.transport.close()
-
-    def lose(self) -> None:
-        """The client is gone, and so is the interest in an answer."""
-        self.disconnected = True
-        if self.ticket is not None:
-            self.ticket.cancel()
-            self.ticket = None
-
-
-class _AnswerHead:
-    """The head of a plain 200 up to its length: made anew when uvicorn renews the date."""
-
-    def __init__(self) -> None:
-        self._of: object = None
-        self._text = b""
-
-    def text(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-        if default_headers is not self._of:
-            self._of = default_headers
-            lines = (*default_headers, (b"content-type", CONTENT_TYPE))
-            self._text = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % line for line in lines)
-        return self._text
-
-
 class LaneProtocol(HttpToolsProtocol):
     """One connection. `bound_to` gives the class that a server uses."""
 
-    plain: ClassVar[PlainJson]
-    fast_lane: ClassVar[bool]
-    known_heads: ClassVar[dict[bytes, int]]  # of whole requests that took the lane: head -> bytes of the body
-    answer_head: ClassVar[_AnswerHead]
+    paths: ClassVar[Mapping[bytes, LanePath]]  # by the target of a request
+    version: ClassVar[str]  # of the model that answers where a request names none
+    known_heads: ClassVar[dict[bytes, LaneHead]]  # of whole requests that took the lane
     ending: ClassVar[bool] = False  # each answer is the last of its connection, and says so
 
     @classmethod
@@ -146,10 +58,9 @@ class LaneProtocol(HttpToolsProtocol):
         cls.known_heads.clear()
 
     @classmethod
-    def bound_to(cls, plain: PlainJson, *, fast_lane: bool = True) -> type[LaneProtocol]:
-        """The protocol of one server. Without `fast_lane` every request goes the app's way (the answers are equal)."""
-        own = {"plain": plain, "fast_lane": fast_lane, "known_heads": {}, "answer_head": _AnswerHead()}
-        return type("BoundLaneProtocol", (cls,), own)
+    def bound_to(cls, paths: Mapping[bytes, LanePath], version: str) -> type[LaneProtocol]:
+        """The protocol of one server. Without paths every request goes the app's way (the answers are equal)."""
+        return type("BoundLaneProtocol", (cls,), {"paths": paths, "version": version, "known_heads": {}})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -230,8 +141,9 @@ class LaneProtocol(HttpToolsProtocol):
         self.active_at = self.loop.time()
         if self.between:
             end = data.find(HEAD_END) + 4
-            if self.known_heads.get(data[:end]) == len(data) - end and self._is_free():
-                request = self.cycle = self.on_lane = LaneRequest(self, True)  # type: ignore[assignment]
+            head = self.known_heads.get(data[:end])
+            if head is not None and head.body_bytes == len(data) - end and self._is_free():
+                request = self.cycle = self.on_lane = LaneRequest(self, head, True)  # type: ignore[assignment]
                 request.start(data[end:])
                 return
             self.parsed = data
@@ -250,13 +162,13 @@ class LaneProtocol(HttpToolsProtocol):
         cycle = self.cycle
         return (cycle is None or cycle.response_complete) and not self.flow.write_paused and not self.client_ended
 
-    def _remember_head(self, body_bytes: int) -> None:
+    def _remember_head(self, head: LaneHead) -> None:
         """The request that is complete now took the lane: was it all of one piece of data?"""
-        end = len(self.parsed) - body_bytes
+        end = len(self.parsed) - head.body_bytes
         if 4 < end <= KNOWN_HEAD_BYTES and self.parsed.find(HEAD_END) + 4 == end:
             if len(self.known_heads) >= KNOWN_HEADS:
                 self.known_heads.clear()
-            self.known_heads[self.parsed[:end]] = body_bytes
+            self.known_heads[self.parsed[:end]] = head
 
     # --- parser callbacks
 
@@ -279,26 +191,29 @@ class LaneProtocol(HttpToolsProtocol):
             return
         if self.parser.should_upgrade() and any(name in BODY_HEADERS for name, _ in self.headers):
             self._refuse(NO_UPGRADE)  # the parser would leave the body unread, for another protocol
-        elif self._fits_lane():
+        elif (head := self._lane_head()) is not None:
             keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-            request = LaneRequest(self, keep_alive and not self.ending)
+            request = LaneRequest(self, head, keep_alive and not self.ending)
             self.receiving = self.on_lane = request
             self.cycle = request  # type: ignore[assignment]
         else:
             self._start_cycle()
 
-    def _fits_lane(self) -> bool:
-        if self.url != LANE_PATH or not self.fast_lane or self.parser.get_method() != b"POST" or not self._is_free():
-            return False
+    def _lane_head(self) -> LaneHead | None:
+        """The head that has been read, when its request takes the lane."""
+        path = self.paths.get(self.url)
+        if path is None or self.parser.get_method() != b"POST" or not self._is_free():
+            return None
         named = dict(self.headers)
         length = named.get(b"content-length", b"")
-        return (
+        fits = (
             named.get(b"content-type") == CONTENT_TYPE
             and length.isdigit()
-            and int(length) <= self.plain.service.limits.max_body_bytes
+            and int(length) <= path.max_body_bytes
             and SLOW_HEADERS.isdisjoint(named)
             and len(named) == len(self.headers) <= LANE_HEADERS
         )
+        return LaneHead(path, int(length)) if fits else None
 
     def _start_cycle(self) -> None:
         """uvicorn's way, from where its own `on_message_begin` would have begun."""
@@ -336,7 +251,7 @@ class LaneProtocol(HttpToolsProtocol):
             self.receiving = None
             body = b"".join(request.chunks)
             if request.keep_alive:
-                self._remember_head(len(body))
+                self._remember_head(request.head)
             request.start(body)
         elif not self.ignoring:
             self.discarded_bytes = 0
@@ -358,13 +273,13 @@ class LaneProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
 
-    def write_answer(self, answer: Answer, keep_alive: bool, *, linger: bool = False) -> None:
+    def write_answer(self, answer: Answer, version: str, keep_alive: bool, *, linger: bool = False) -> None:
         """Write what uvicorn would write for the same answer of the app; close when that was the last.
 
         With `linger` the client may still be sending: closing at once would make its kernel throw the answer away.
         """
         content = [STATUS_LINE[answer.status]]
-        for name, value in (*self.server_state.default_headers, *response_headers(answer)):
+        for name, value in (*self.server_state.default_headers, *response_headers(answer, version)):
             content += (name, b": ", value, b"\r\n")
         content.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
         content.append(answer.body)
@@ -391,16 +306,10 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.close()
         elif not self.transport.is_closing():
             self.receiving = None
-            self.write_answer(answer, keep_alive=False, linger=True)
+            self.write_answer(answer, self.version, keep_alive=False, linger=True)
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
-
-def response_headers(answer: Answer) -> Headers:
-    """The headers of an answer, in the order in which both ways send them."""
-    length = str(len(answer.body)).encode()
-    return ((b"content-type", answer.content_type), *answer.headers, (b"content-length", length))
 
 
 NOT_HTTP = problem("bad_request", "The request is not valid HTTP/1.1. The connection ends here.")

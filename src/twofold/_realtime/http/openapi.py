@@ -1,93 +1,101 @@
-"""The OpenAPI 3.1 description of one served model, made from its Signature and the table of problems."""
+"""The OpenAPI 3.1 description of the served models, made from their Signatures and the table of problems."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from urllib.parse import quote
 
-from twofold._realtime.http.problems import PROBLEMS
+from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.openapi_parts import (
+    HEADERS,
+    Json,
+    headers,
+    page,
+    predict_problems,
+    problem_response,
+    ref,
+    schemas,
+    titled,
+)
 from twofold._realtime.service import Service
 from twofold._version import __version__
 
 __all__ = ["openapi"]
 
-Json = dict[str, Any]
 
-FIELD_ERROR: Json = {
-    "type": "object",
-    "description": "One value that does not fit its field.",
-    "properties": {
-        "row": {"type": "integer", "description": "Counts from 0 within the request."},
-        "field": {"type": "string", "description": "A dotted path; empty when the row itself is at fault."},
-        "expected": {"type": "string"},
-        "got": {"type": "string", "maxLength": 100},
-        "message": {"type": "string"},
-    },
-    "required": ["row", "field", "expected", "got", "message"],
-}
-FAILED_ROW: Json = {
-    "type": "object",
-    "description": "Stands in a list of answers in the place of a row that failed.",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "code": {"type": "string", "enum": ["bad_row", "model_failed", "worker_lost", "row_does_not_fit"]},
-                "message": {"type": "string"},
-                "field": {"type": "string"},
-            },
-            "required": ["code", "message"],
-        }
-    },
-    "required": ["error"],
-    "additionalProperties": False,
-}
-MODEL_VERSION: Json = {
-    "description": "The version of the model that answered: 12 hexadecimal digits of its fingerprint.",
-    "schema": {"type": "string"},
-}
-FAILED_ROWS: Json = {
-    "description": "How many rows of a list failed; absent when none did.",
-    "schema": {"type": "integer", "minimum": 1},
-}
-
-
-def openapi(service: Service) -> Json:
+def openapi(catalog: Catalog) -> Json:
     """The whole document, JSON-ready."""
+    service = catalog.default
+    several = f" Beside it: {', '.join(list(catalog)[1:])}." if len(catalog) > 1 else ""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": service.name,
             "version": service.version,
-            "summary": f"The model {service.name}, served by twofold {__version__}.",
+            "summary": f"The model {service.name}, served by twofold {__version__}.{several}",
             "description": "Send one row and get one answer, or a list of rows and get a list of answers.",
             # complete, where a schema is not: what `twofold.connect` makes its client of
             "x-twofold-signature": service.signature.to_json(),
         },
-        "paths": {
-            "/predict": {"post": _predict(service)},
-            "/health/live": {"get": _health("live", "The server process answers.", {})},
-            "/health/ready": {
-                "get": _health("ready", "New requests may come here.", {"503": _problem_response(503, "not_ready")})
-            },
-            "/openapi.json": {"get": _page("This document.", "application/json", {"type": "object"})},
-            "/docs": {"get": _page("This document, to read.", "text/html", {"type": "string"})},
-            "/": {"get": _page("A form that sends a row.", "text/html", {"type": "string"})},
-        },
+        "paths": {path: item for protocol in PATHS for path, item in protocol(catalog).items()},
         "components": {
-            "schemas": {
-                "Row": _titled(service.signature.json_schema("inputs"), "Row", "The input of one row."),
-                "Answer": _titled(service.signature.json_schema("outputs"), "Answer", "The output of one row."),
-                "FailedRow": FAILED_ROW,
-                "FieldError": FIELD_ERROR,
-                "Problem": _problem_schema(),
-            },
-            "headers": {"ModelVersion": MODEL_VERSION, "FailedRows": FAILED_ROWS},
+            "schemas": {**_model_schemas(catalog), **schemas()},
+            "headers": HEADERS,
         },
     }
 
 
-def _predict(service: Service) -> Json:
-    row, answer, failed = _ref("Row"), _ref("Answer"), _ref("FailedRow")
+def _model_paths(catalog: Catalog) -> Json:
+    paths: Json = {"/predict": {"post": _predict(catalog.default, 0)}}
+    paths["/models"] = {"get": page("The models that are served.", "application/json", {"type": "object"})}
+    for at, service in enumerate(catalog.values()):
+        path = f"/models/{quote(service.name, safe='')}"
+        about = f"The version, inputs and outputs of {service.name}."
+        paths[path] = {"get": page(about, "application/json", {"type": "object"})}
+        own = {"operationId": f"predict_{at}", "x-twofold-signature": service.signature.to_json()}
+        paths[f"{path}/predict"] = {"post": {**_predict(service, at), **own}}
+    return paths
+
+
+def _health_paths(_: Catalog) -> Json:
+    return {
+        "/health/live": {"get": _health("live", "The server process answers.", {})},
+        "/health/ready": {
+            "get": _health("ready", "New requests may come here.", {"503": problem_response(503, "not_ready")})
+        },
+    }
+
+
+def _pages(_: Catalog) -> Json:
+    return {
+        "/openapi.json": {"get": page("This document.", "application/json", {"type": "object"})},
+        "/docs": {"get": page("This document, to read.", "text/html", {"type": "string"})},
+        "/": {"get": page("A form that sends a row.", "text/html", {"type": "string"})},
+    }
+
+
+# Each protocol describes its paths.
+PATHS: tuple[Callable[[Catalog], Json], ...] = (_model_paths, _health_paths, _pages)
+
+
+def _schema_names(at: int) -> tuple[str, str]:
+    """The names of the schemas of a model's row and answer, by its place in the catalog."""
+    return ("Row", "Answer") if at == 0 else (f"Row{at}", f"Answer{at}")
+
+
+def _model_schemas(catalog: Catalog) -> Json:
+    found: Json = {}
+    for at, service in enumerate(catalog.values()):
+        row, answer = _schema_names(at)
+        of = "" if len(catalog) == 1 else f" of {service.name}"
+        found[row] = titled(service.signature.json_schema("inputs"), row, f"The input of one row{of}.")
+        found[answer] = titled(service.signature.json_schema("outputs"), answer, f"The output of one row{of}.")
+    return found
+
+
+def _predict(service: Service, at: int) -> Json:
+    row, answer = map(ref, _schema_names(at))
+    failed = ref("FailedRow")
     body: Json = {"schema": {"oneOf": [row, {"type": "array", "items": row}]}}
     if service.example is not None:
         example = service.signature.json_row(service.signature.inputs, service.example)
@@ -96,76 +104,23 @@ def _predict(service: Service) -> Json:
             "list": {"summary": "A list of rows", "value": [example]},
         }
     answers: Json = {"oneOf": [answer, {"type": "array", "items": {"oneOf": [answer, failed]}}]}
-    responses: Json = {
-        "200": {
-            "description": "One answer for one row; for a list, a list of the same length and order.",
-            "headers": {**_headers(), "Twofold-Failed-Rows": {"$ref": "#/components/headers/FailedRows"}},
-            "content": {"application/json": {"schema": answers}},
-        }
-    }
-    for status in sorted({row.status for row in PROBLEMS.values() if row.predict}):
-        codes = [row.code for row in PROBLEMS.values() if row.status == status and row.predict]
-        responses[str(status)] = _problem_response(status, *codes)
     return {
         "operationId": "predict",
-        "summary": "Predict",
+        "summary": "Predict" if at == 0 else f"Predict with {service.name}",
         "description": "A list with a row that does not fit is refused as a whole (422), naming up to ten rows. Rows "
         "on which the model fails leave the others their answers: 200, with an `error` item in their place.",
         "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": responses,
-    }
-
-
-def _headers() -> Json:
-    return {"Model-Version": {"$ref": "#/components/headers/ModelVersion"}}
-
-
-def _ref(schema: str) -> Json:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _titled(schema: Json, title: str, description: str) -> Json:
-    shown = {key: value for key, value in schema.items() if key != "$schema"}
-    return {"title": title, "description": description, **shown}
-
-
-def _problem_response(status: int, *codes: str) -> Json:
-    response: Json = {
-        "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),
-        "headers": _headers(),
-        "content": {"application/problem+json": {"schema": _ref("Problem")}},
-    }
-    if status == 405:
-        response["headers"]["Allow"] = {"schema": {"type": "string"}, "description": "The methods of this path."}
-    if status == 429:
-        response["headers"]["Retry-After"] = {
-            "schema": {"type": "integer", "minimum": 1},
-            "description": "Seconds after which it may be worth trying again.",
-        }
-    return response
-
-
-def _problem_schema() -> Json:
-    return {
-        "type": "object",
-        "description": "RFC 9457 problem details.",
-        "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
-            "code": {"type": "string", "enum": list(PROBLEMS)},
-            "errors": {"type": "array", "items": _ref("FieldError"), "maxItems": 10},
+        "responses": {
+            "200": {
+                "description": "One answer for one row; for a list, a list of the same length and order.",
+                "headers": {**headers(), "Twofold-Failed-Rows": {"$ref": "#/components/headers/FailedRows"}},
+                "content": {"application/json": {"schema": answers}},
+            },
+            **predict_problems(),
         },
-        "required": ["type", "title", "status", "detail", "code", "errors"],
     }
 
 
 def _health(word: str, meaning: str, others: Json) -> Json:
     schema = {"type": "object", "properties": {"status": {"const": word}}, "required": ["status"]}
-    return _page(meaning, "application/json", schema, others)
-
-
-def _page(description: str, content_type: str, schema: Json, others: Json | None = None) -> Json:
-    response = {"description": description, "headers": _headers(), "content": {content_type: {"schema": schema}}}
-    return {"summary": description, "responses": {"200": response, **(others or {})}}
+    return page(meaning, "application/json", schema, others)

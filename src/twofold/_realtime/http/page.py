@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from twofold._realtime.http.problems import Answer
+from starlette.routing import Route
 
-__all__ = ["pages"]
+from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.openapi import openapi
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, json_bytes
+from twofold._realtime.http.responses import always
+
+__all__ = ["routes"]
 
 FILES = {
     "/": ("form.html", b"text/html; charset=utf-8"),
@@ -23,10 +28,11 @@ HEADERS = (
 )
 
 
-def pages() -> dict[str, Answer]:
-    """Path -> answer."""
+def routes(catalog: Catalog) -> list[Route]:
     folder = files("twofold._realtime.http") / "static"
-    return {
+    answers = {
         path: Answer(200, content_type, HEADERS, (folder / name).read_bytes())
         for path, (name, content_type) in FILES.items()
     }
+    answers["/openapi.json"] = Answer(200, CONTENT_TYPE, (), json_bytes(openapi(catalog)))
+    return [Route(path, always(answer, catalog)) for path, answer in answers.items()]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from twofold._errors import NotJson, RowFailure, RowsDoNotFit
 from twofold._realtime.batcher import Ticket
 from twofold._realtime.http.problems import (
+    CONTENT_TYPE,
     Answer,
+    Client,
     failure_item,
     json_bytes,
     problem,
@@ -20,24 +22,11 @@ from twofold._realtime.http.problems import (
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 
-__all__ = ["CONTENT_TYPE", "PlainJson"]
+__all__ = ["PlainJson"]
 
-CONTENT_TYPE = b"application/json"
 ERRORS_SHOWN = 10
 
 LOG = logging.getLogger("twofold")
-
-
-class Client(Protocol):
-    """Who asked. One of the two is called, once."""
-
-    def succeed(self, body: bytes) -> None:
-        """Send a plain 200 with this JSON."""
-        ...
-
-    def respond(self, answer: Answer) -> None:
-        """Send any answer."""
-        ...
 
 
 class PlainJson:

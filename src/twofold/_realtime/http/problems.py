@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from twofold._errors import FieldError, RowFailure, shorten
 from twofold._realtime.limits import Refused
 
 __all__ = [
+    "CONNECTION",
+    "CONTENT_TYPE",
     "PROBLEMS",
     "Answer",
+    "Client",
     "Problem",
     "failure_item",
     "json_bytes",
     "problem",
     "problem_of_failure",
     "problem_of_refusal",
+    "response_headers",
 ]
 
 Headers = tuple[tuple[bytes, bytes], ...]
+
+CONNECTION: Final = "twofold.connection"  # in a scope's extensions: the connection, for the app
+CONTENT_TYPE: Final = b"application/json"
 
 MESSAGE_CHARACTERS = 2000
 
@@ -33,6 +40,18 @@ class Answer(NamedTuple):
     content_type: bytes
     headers: Headers
     body: bytes
+
+
+class Client(Protocol):
+    """Who asked a translator. One of the two is called, once."""
+
+    def succeed(self, body: bytes) -> None:
+        """Send a plain 200 with this JSON."""
+        ...
+
+    def respond(self, answer: Answer) -> None:
+        """Send any answer."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +132,14 @@ def _error_item(error: FieldError) -> dict[str, Any]:
     item["got"] = shorten(error.got)
     item["message"] = shorten(error.message, MESSAGE_CHARACTERS)
     return item
+
+
+def response_headers(answer: Answer, version: str) -> Headers:
+    """The headers of an answer, in the order in which both ways send them. `version` is the model's."""
+    length = str(len(answer.body)).encode()
+    return (
+        (b"model-version", version.encode()),
+        (b"content-type", answer.content_type),
+        *answer.headers,
+        (b"content-length", length),
+    )

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final
 
 import uvicorn
 
 from twofold._realtime.accepting import Acceptor
 from twofold._realtime.board import Board
-from twofold._realtime.http.app import make_app
+from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.app import lane_paths, make_app
 from twofold._realtime.http.lane import LaneProtocol
-from twofold._realtime.http.plain import PlainJson
-from twofold._realtime.service import Service
 
 __all__ = ["serve_http"]
 
@@ -23,8 +22,8 @@ ON_THE_WIRE_S: Final = 0.1
 
 
 async def serve_http(
-    service: Service,
-    sock: socket.socket,
+    catalog: Catalog,
+    sockets: Mapping[str, socket.socket],
     *,
     stop: asyncio.Event,
     on_ready: Callable[[], None] | None = None,
@@ -35,13 +34,14 @@ async def serve_http(
 ) -> None:
     """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return.
 
-    `sock` is bound and listening, and is closed at the end. `on_ready` is called once connections are accepted.
-    `share`: the board of the processes that accept on `sock`, and this one's place on it.
+    `sockets` are bound and listening, by what they are for ("http"), and are closed at the end. `on_ready` is called
+    once connections are accepted. `share`: the board of the processes that accept on "http", and this one's place on
+    it.
     """
-    plain = PlainJson(service)
+    version = catalog.default.version
     config = uvicorn.Config(
-        make_app(plain),
-        http=LaneProtocol.bound_to(plain, fast_lane=fast_lane),
+        make_app(catalog),
+        http=LaneProtocol.bound_to(lane_paths(catalog) if fast_lane else {}, version),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -50,14 +50,13 @@ async def serve_http(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        headers=[("Model-Version", service.version)],
         timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]
         backlog=2048,
     )
-    server = _Server(config, service, stop, on_ready, share)
+    server = _Server(config, catalog, stop, on_ready, share)
     try:
-        await server.serve(sockets=[sock])
+        await server.serve(sockets=[sockets["http"]])
     finally:
         for connection in list(server.server_state.connections):  # what the drain's limit, or our caller, cuts off
             connection.transport.abort()
@@ -67,14 +66,14 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        service: Service,
+        catalog: Catalog,
         stop: asyncio.Event,
         on_ready: Callable[[], None] | None,
         share: tuple[Board, int] | None,
     ) -> None:
         super().__init__(config)
         self._share = share
-        self._service = service
+        self._catalog = catalog
         self._stop = stop
         self._on_ready = on_ready
 
@@ -110,7 +109,7 @@ class _Server(uvicorn.Server):
                     server.tell()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1.0)
-        self._service.draining = True
+        self._catalog.draining = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

@@ -1,0 +1,136 @@
+"""One request on the fast lane, and the paths that the lane knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
+
+from twofold._realtime.batcher import Ticket
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client
+from twofold._realtime.service import Service
+
+__all__ = ["Begin", "LaneHead", "LanePath", "LaneRequest"]
+
+
+Begin = Callable[[bytes, Client], Ticket | None]
+"""A translator: answers a body. None: the client has its answer; else it will, unless the ticket is cancelled."""
+
+
+class LanePath:
+    """What the lane answers at one target: about which model, and by which translator of JSON bodies."""
+
+    def __init__(self, service: Service, begin: Begin) -> None:
+        self.begin = begin
+        self.version = service.version
+        self.max_body_bytes = service.limits.max_body_bytes
+        self._head_of: object = None
+        self._head = b""
+
+    def head(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The head of a plain 200 up to its length: made anew when uvicorn renews the date."""
+        if default_headers is not self._head_of:
+            self._head_of = default_headers
+            own = ((b"model-version", self.version.encode()), (b"content-type", CONTENT_TYPE))
+            lines = b"".join(b"%b: %b\r\n" % line for line in (*default_headers, *own))
+            self._head = STATUS_LINE[200] + lines
+        return self._head
+
+
+class LaneHead:
+    """What is known of a request once its head has been read: it can be known of the next one with the same head."""
+
+    __slots__ = ("body_bytes", "path")
+
+    def __init__(self, path: LanePath, body_bytes: int) -> None:
+        self.path = path
+        self.body_bytes = body_bytes
+
+
+class _NoEvent:
+    """What uvicorn wakes when a connection is lost: a request on the lane waits for nothing."""
+
+    def set(self) -> None:
+        pass
+
+
+NO_EVENT = _NoEvent()
+
+
+class Connection(Protocol):
+    """What a request needs of its connection, a `LaneProtocol`."""
+
+    transport: asyncio.Transport
+    server_state: ServerState
+    pipeline: deque[Any]
+    loop: asyncio.AbstractEventLoop
+    on_lane: LaneRequest | None
+    active_at: float
+
+    def write_answer(self, answer: Answer, version: str, keep_alive: bool) -> None: ...
+
+    def on_response_complete(self) -> None: ...
+
+
+class LaneRequest:
+    """One request on the lane. Has the attributes of uvicorn's `RequestResponseCycle` that its protocol looks at."""
+
+    __slots__ = ("chunks", "disconnected", "head", "keep_alive", "more_body", "protocol", "response_complete", "ticket")
+
+    message_event = NO_EVENT
+
+    def __init__(self, protocol: Connection, head: LaneHead, keep_alive: bool) -> None:
+        self.protocol = protocol
+        self.head = head
+        self.keep_alive = keep_alive
+        self.chunks: list[bytes] = []
+        self.more_body = True
+        self.response_complete = False
+        self.disconnected = False
+        self.ticket: Ticket | None = None
+
+    def start(self, body: bytes) -> None:
+        self.more_body = False
+        self.ticket = self.head.path.begin(body, self)
+
+    def succeed(self, body: bytes) -> None:
+        if self.keep_alive and not self.disconnected:
+            protocol = self.protocol
+            head = self.head.path.head(protocol.server_state.default_headers)
+            protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+            self._end()
+        else:
+            self.respond(Answer(200, CONTENT_TYPE, (), body))
+
+    def respond(self, answer: Answer) -> None:
+        if not self.disconnected:
+            self.protocol.write_answer(answer, self.head.path.version, self.keep_alive)
+        self._end()
+
+    def _end(self) -> None:
+        self.response_complete = True
+        self.ticket = None
+        protocol = self.protocol
+        if protocol.pipeline or not self.keep_alive:
+            protocol.on_response_complete()
+        else:  # what that would do, for a connection on which nothing else has come in
+            protocol.on_lane = None
+            protocol.active_at = protocol.loop.time()
+            protocol.server_state.total_requests += 1
+
+    def drop_if_waiting(self) -> None:
+        if self.ticket is not None and self.ticket.waiting:
+            self.ticket.cancel()
+            self.response_complete = True
+            self.protocol.transport.close()
+
+    def lose(self) -> None:
+        """The client is gone, and so is the interest in an answer."""
+        self.disconnected = True
+        if self.ticket is not None:
+            self.ticket.cancel()
+            self.ticket = None

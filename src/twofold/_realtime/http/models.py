@@ -1,0 +1,106 @@
+"""The routes of the models: `/predict` of the first one, `/models/{name}/predict`, and what there is."""
+
+from __future__ import annotations
+
+from functools import partial
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from twofold._errors import shorten
+from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.bodies import read_body
+from twofold._realtime.http.lane_request import LanePath
+from twofold._realtime.http.plain import PlainJson
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, json_bytes, problem
+from twofold._realtime.http.responses import AnswerResponse, service_named
+from twofold._realtime.http.waiting import answered
+from twofold._realtime.service import Service
+
+__all__ = ["lane_paths", "no_model", "routes"]
+
+
+def routes(catalog: Catalog) -> list[Route]:
+    plain = {name: PlainJson(service) for name, service in catalog.items()}
+
+    async def predict(request: Request) -> AnswerResponse:
+        service = service_named(request, catalog)
+        if service is None:
+            return AnswerResponse(no_model(request, catalog), catalog.default.version)
+        return AnswerResponse(await _answer(plain[service.name], request), service.version)
+
+    async def models(_: Request) -> AnswerResponse:
+        listed = [_summary(service, catalog) for service in catalog.values()]
+        return AnswerResponse(_json({"models": listed}), catalog.default.version)
+
+    async def model(request: Request) -> AnswerResponse:
+        service = service_named(request, catalog)
+        if service is None:
+            return AnswerResponse(no_model(request, catalog), catalog.default.version)
+        shown = {**_summary(service, catalog), **service.signature.describe()}
+        return AnswerResponse(_json(shown), service.version)
+
+    return [
+        Route("/predict", predict, methods=["POST"]),
+        Route("/models", models),
+        Route("/models/{name}", model),
+        Route("/models/{name}/predict", predict, methods=["POST"]),
+    ]
+
+
+def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
+    """What the fast lane answers of these."""
+    paths = {
+        f"/models/{quote(name, safe='')}/predict".encode(): LanePath(service, PlainJson(service).begin)
+        for name, service in catalog.items()
+    }
+    return {b"/predict": LanePath(catalog.default, PlainJson(catalog.default).begin), **paths}
+
+
+def no_model(request: Request, catalog: Catalog) -> Answer:
+    """The 404 of a path that names a model which is not there."""
+    name = shorten(str(request.path_params["name"]))
+    return problem("not_found", f"There is no model {name!r}. The models here are {', '.join(catalog)}.")
+
+
+async def _answer(plain: PlainJson, request: Request) -> Answer:
+    refusal = _refusal(request)
+    if refusal is not None:
+        return refusal
+    body = await read_body(request, plain.service.limits.max_body_bytes)
+    if isinstance(body, Answer):
+        return body
+    return await answered(request, partial(plain.begin, body))
+
+
+def _summary(service: Service, catalog: Catalog) -> dict[str, object]:
+    path = f"/models/{quote(service.name, safe='')}"
+    return {
+        "name": service.name,
+        "version": service.version,
+        "default": service is catalog.default,
+        "ready": service.accepting,
+        "predict": f"{path}/predict",
+    }
+
+
+def _json(value: object) -> Answer:
+    return Answer(200, CONTENT_TYPE, (), json_bytes(value))
+
+
+def _refusal(request: Request) -> Answer | None:
+    """What can be refused before the body is read."""
+    content_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    if content_type.strip().lower() != "application/json":
+        came = f"not {content_type.strip()[:100]!r}" if content_type else "and the request names none"
+        return problem("unsupported_media_type", f"Send the rows as JSON: content-type: application/json, {came}.")
+    charset = dict(p.strip().lower().split("=", 1) for p in parameters.split(";") if "=" in p).get("charset", "utf-8")
+    if charset.strip('"') not in ("utf-8", "utf8", "us-ascii"):
+        return problem("unsupported_media_type", f"JSON is UTF-8, not {charset[:100]!r}.")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        return problem(
+            "unsupported_media_type", f"Send the body as it is, without content-encoding {encoding[:100]!r}."
+        )
+    return None

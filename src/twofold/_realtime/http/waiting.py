@@ -1,0 +1,67 @@
+"""A request of the app that waits for the model, and its client, which may go away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.requests import ClientDisconnect, Request
+
+from twofold._realtime.batcher import Ticket
+from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, Client
+
+__all__ = ["answered"]
+
+
+class _Waiting:
+    """The client of a translator. It can be dropped when the real one has gone."""
+
+    def __init__(self, begin: Callable[[Client], Ticket | None]) -> None:
+        self.answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self.ticket: Ticket | None = begin(self)
+
+    def succeed(self, body: bytes) -> None:
+        self.respond(Answer(200, CONTENT_TYPE, (), body))
+
+    def respond(self, answer: Answer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def drop_if_waiting(self) -> None:
+        if self.ticket is not None and self.ticket.waiting:
+            self.lose()
+
+    def lose(self) -> None:
+        if self.ticket is not None:
+            self.ticket.cancel()
+        if not self.answer.done():
+            self.answer.set_result(None)
+
+
+async def answered(request: Request, begin: Callable[[Client], Ticket | None]) -> Answer:
+    """What `begin` answers the client that it is given; raises ClientDisconnect when nobody waits for it any more.
+
+    The request's body must have been read.
+    """
+    waiting = _Waiting(begin)
+    if CONNECTION in (extensions := request.scope.get("extensions", {})):
+        connection = extensions[CONNECTION]["protocol"]
+        connection.parting = waiting
+        if connection.client_ended:
+            asyncio.get_running_loop().call_soon(waiting.drop_if_waiting)
+    gone = asyncio.ensure_future(_watch(request, waiting))
+    try:
+        answer = await waiting.answer
+    finally:
+        gone.cancel()
+        if waiting.ticket is not None:
+            waiting.ticket.cancel()
+    if answer is None:
+        raise ClientDisconnect
+    return answer
+
+
+async def _watch(request: Request, waiting: _Waiting) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    waiting.lose()
