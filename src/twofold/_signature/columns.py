@@ -19,7 +19,7 @@ from twofold._signature.misfit import Misfit
 from twofold._signature.nested import default_column
 from twofold._signature.records import JsonColumn
 from twofold._signature.text import text_column_reader
-from twofold._signature.types import Field, Float
+from twofold._signature.types import MISSING, Field, Float
 from twofold._signature.values import Rules, unknown_field
 
 if TYPE_CHECKING:
@@ -72,6 +72,18 @@ class Columns:
                 found.append((pa.nulls(n_rows, self._type(field)), _all_missing(field, range(n_rows))))
             else:
                 found.append((default_column(field, n_rows), {}))
+        return self._together(found, n_rows, {})
+
+    def read_mixed(self, columns: Mapping[str, pa.Array | list[Any]], n_rows: int) -> Read:
+        found: list[Found] = []
+        for field, of_arrow, of_json in zip(self.fields, self._arrow, self._json, strict=True):
+            column = columns.get(field.name)
+            if column is None:
+                found.append(of_json.read_values([MISSING] * n_rows))
+            elif isinstance(column, list):
+                found.append(of_json.read_values(column))
+            else:
+                found.append(of_arrow(plain_array(column)))
         return self._together(found, n_rows, {})
 
     def _type(self, field: Field) -> pa.DataType:

@@ -32,7 +32,10 @@ class JsonColumn:
     def read(self, objects: Sequence[dict[str, Any]]) -> tuple[pa.Array, dict[int, Misfit]]:
         """The typed column, and what does not fit by index (those entries are not to be used)."""
         name = self.field.name
-        values = [given.get(name, MISSING) for given in objects]
+        return self.read_values([given.get(name, MISSING) for given in objects])
+
+    def read_values(self, values: list[Any]) -> tuple[pa.Array, dict[int, Misfit]]:
+        """The same of the field's own values; MISSING where there is none."""
         whole = self._regular(values)
         if whole is not None:
             return self._column(whole)

@@ -135,6 +135,15 @@ class Signature:
         """JSON values -> typed rows. A number that a float64 may not hold comes as `JsonNumber`, with its text."""
         return Coerced(*self._columns.read_json(records, refuse_unknown=not ignore_unknown))
 
+    def read_columns(self, columns: Mapping[str, pa.Array | list[Any]], n_rows: int) -> Coerced:
+        """Columns, each of Arrow or a list of JSON or Python values -> typed rows. An input without a column takes its
+        default; columns that are no input are passed over."""
+        return Coerced(*self._columns.read_mixed(columns, n_rows))
+
+    def row_reader(self) -> RowReader:
+        """Reads mappings by the table, as requests are read."""
+        return self._strict_rows
+
     # ---- answers
 
     def result_row(self, value: object) -> Row:
