@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http import health, models, page
+from twofold._realtime.http import health, models, oip_routes, page
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.problems import problem
 from twofold._realtime.http.responses import AnswerResponse, service_named
@@ -20,14 +20,19 @@ from twofold._realtime.http.responses import AnswerResponse, service_named
 __all__ = ["lane_paths", "make_app"]
 
 # A protocol is a module: its routes here, and what of it is hot enough for the fast lane below.
-ROUTES: tuple[Callable[[Catalog], list[Route]], ...] = (models.routes, health.routes, page.routes)
-LANE_PATHS: tuple[Callable[[Catalog], dict[bytes, LanePath]], ...] = (models.lane_paths,)
+ROUTES: tuple[Callable[[Catalog], list[Route]], ...] = (models.routes, health.routes, oip_routes.routes, page.routes)
+LANE_PATHS: tuple[Callable[[Catalog], dict[bytes, LanePath]], ...] = (models.lane_paths, oip_routes.lane_paths)
 
 
 def make_app(catalog: Catalog) -> Starlette:
     """All routes of one server process."""
     routes = [route for protocol in ROUTES for route in protocol(catalog)]
-    handlers = _handlers(catalog, ", ".join(_named(route) for route in routes if not route.path.startswith("/static")))
+    handlers = _handlers(
+        catalog,
+        ", ".join(
+            _named(route) for route in routes if route.include_in_schema and not route.path.startswith("/static")
+        ),
+    )
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return app

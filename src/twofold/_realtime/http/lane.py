@@ -34,7 +34,9 @@ HEAD_END = b"\r\n\r\n"
 KNOWN_HEADS = 1000
 KNOWN_HEAD_BYTES = 1000
 # Their values decide how a body is read, or ask for what only the app does.
-SLOW_HEADERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"))
+SLOW_HEADERS = frozenset(
+    (b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"inference-header-content-length")
+)
 
 
 class PartingClient(Protocol):

@@ -19,10 +19,14 @@ from twofold._realtime.service import Service
 from twofold._runner import Result
 from twofold._signature.misfit import field_errors
 
-__all__ = ["PLATFORM", "Inputs", "OipModel"]
+__all__ = ["PLATFORM", "Inputs", "OipModel", "server_metadata"]
 
 PLATFORM: Final = "twofold"
 ERRORS_NAMED: Final = 10
+
+
+def server_metadata(version: str, extensions: Sequence[str]) -> dict[str, Any]:
+    return {"name": PLATFORM, "version": version, "extensions": list(extensions)}
 
 
 class OipModel:

@@ -30,7 +30,7 @@ from twofold._realtime.oip.errors import OipError
 from twofold._signature import Bool, Bytes, Choice, Date, Datetime, Field, Float, Int, List, String, Tensor, Type
 from twofold._signature.decode import decode_exactly
 
-__all__ = ["DTYPES", "Array", "Column", "TensorSpec", "bytes_elements", "tensor_of"]
+__all__ = ["DTYPES", "Array", "Column", "InexactNumbers", "Shape", "TensorSpec", "bytes_elements", "tensor_of"]
 
 Array = npt.NDArray[Any]
 # What an input holds for n rows: n values for the Signature to read, or numbers (n, *shape).
@@ -44,6 +44,10 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     **{f"FP{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
 }
 _MOST_DIMENSIONS: Final = 16
+
+
+class InexactNumbers(Exception):
+    """Floats came for something else; as the text has them they may be integers (7.0), so they must be read exactly."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,12 @@ class TensorSpec:
         )
 
     def from_json(self, data: list[Any], shape: Sequence[int]) -> Column:
-        """The column of `data`, nested or flat, of a shape that `rows_of` took."""
+        """The column of `data`, nested or flat, of a shape that `rows_of` took.
+
+        Raises InexactNumbers where it depends on a number that JSON was not decoded exactly for."""
         flat = self._flat(data, shape)
+        if self.element == "number" and self.datatype[0] != "F" and float in set(map(type, flat)):
+            raise InexactNumbers
         n_rows, row_shape = shape[0], self._row_shape(shape)
         if self.element == "json":
             return [None if item is None else self._parsed(item, row) for row, item in enumerate(flat)]

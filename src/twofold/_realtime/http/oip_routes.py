@@ -1,0 +1,140 @@
+"""The routes of the Open Inference Protocol, version 2, and what of them is on the fast lane."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from twofold._errors import shorten
+from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.bodies import read_body
+from twofold._realtime.http.lane_request import LanePath
+from twofold._realtime.http.oip import BINARY_HEADER, OipRest, oip_answer
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, json_bytes
+from twofold._realtime.http.responses import AnswerResponse
+from twofold._realtime.http.waiting import answered
+from twofold._realtime.oip.errors import OipError
+from twofold._realtime.oip.model import OipModel, server_metadata
+from twofold._version import __version__
+
+__all__ = ["lane_paths", "routes"]
+
+EXTENSIONS = ("binary_tensor_data",)
+ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+Handler = Callable[[Request], Awaitable[Answer]]
+
+
+def routes(catalog: Catalog) -> list[Route]:
+    rest = {name: OipRest(OipModel(service)) for name, service in catalog.items()}
+
+    async def server(_: Request) -> Answer:
+        return _json(server_metadata(__version__, EXTENSIONS))
+
+    async def live(_: Request) -> Answer:
+        return _json({"live": True})
+
+    async def ready(_: Request) -> Answer:
+        return _json({"ready": catalog.accepting}, 200 if catalog.accepting else 503)
+
+    async def models(_: Request) -> Answer:
+        return _json({"models": list(catalog)})
+
+    async def model(request: Request) -> Answer:
+        return _json(_named(request, rest).model.metadata)
+
+    async def model_ready(request: Request) -> Answer:
+        found = _named(request, rest).model
+        accepting = found.service.accepting
+        return _json({"name": found.name, "ready": accepting}, 200 if accepting else 503)
+
+    async def infer(request: Request) -> Answer:
+        return await _infer(_named(request, rest), request)
+
+    async def nothing(request: Request) -> Answer:
+        raise OipError("not_found", f"There is no {shorten(request.url.path)} in the Open Inference Protocol.")
+
+    def route(path: str, handler: Handler, method: str = "GET") -> Route:
+        listed = path == "/v2"  # in the list of routes that a 404 shows: the metadata leads to the others
+        return Route(path, _endpoint(handler, method, catalog), methods=ANY_METHOD, include_in_schema=listed)
+
+    of_model = [
+        route(f"/v2/models/{{name}}{version}{end}", handler, method)
+        for version in ("", "/versions/{version}")
+        for end, handler, method in (("", model, "GET"), ("/ready", model_ready, "GET"), ("/infer", infer, "POST"))
+    ]
+    return [
+        route("/v2", server),
+        route("/v2/", server),
+        route("/v2/health/live", live),
+        route("/v2/health/ready", ready),
+        route("/v2/models", models),
+        *of_model,
+        Route("/v2/{rest:path}", _endpoint(nothing, "", catalog), methods=ANY_METHOD, include_in_schema=False),
+    ]
+
+
+def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
+    """JSON infer requests, with and without the version."""
+    paths: dict[bytes, LanePath] = {}
+    for name, service in catalog.items():
+        begin = OipRest(OipModel(service)).begin
+        for version in ("", f"/versions/{service.version}"):
+            target = f"/v2/models/{quote(name, safe='')}{version}/infer"
+            paths[target.encode()] = LanePath(service, begin)
+    return paths
+
+
+def _endpoint(handler: Handler, method: str, catalog: Catalog) -> Callable[[Request], Awaitable[AnswerResponse]]:
+    """The handler for this method ("": any), with the protocol's own form of every error."""
+    allowed = ("GET", "HEAD") if method == "GET" else (method,)
+
+    async def endpoint(request: Request) -> AnswerResponse:
+        service = catalog.get(str(request.path_params.get("name", "")), catalog.default)
+        try:
+            if method and request.method not in allowed:
+                message = f"{shorten(request.url.path)} answers {', '.join(allowed)}, not {request.method}."
+                refused = oip_answer(OipError("method_not_allowed", message))
+                answer = refused._replace(headers=((b"allow", ", ".join(allowed).encode()),))
+            else:
+                answer = await handler(request)
+        except OipError as error:
+            answer = oip_answer(error)
+        return AnswerResponse(answer, service.version)
+
+    return endpoint
+
+
+def _named(request: Request, rest: dict[str, OipRest]) -> OipRest:
+    """What the path names. Raises OipError for a model or a version that is not there."""
+    name = str(request.path_params["name"])
+    found = rest.get(name)
+    if found is None:
+        raise OipError("not_found", f"There is no model {shorten(name)!r}. The models here are {', '.join(rest)}.")
+    found.model.check_version(str(request.path_params.get("version", "")))
+    return found
+
+
+async def _infer(rest: OipRest, request: Request) -> Answer:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise OipError("unsupported_media_type", f"Send the body without content-encoding {encoding[:100]!r}.")
+    limit = rest.model.service.limits.max_body_bytes
+    body = await read_body(request, limit)
+    if isinstance(body, Answer):
+        raise OipError("body_too_large", f"The body is larger than {limit} bytes, which --max-body allows.")
+    length = request.headers.get(BINARY_HEADER.decode())
+    if length is None:
+        return await answered(request, partial(rest.begin, body))
+    if not length.isascii() or not length.isdigit() or len(length) > 18:
+        raise OipError("bad_request", f"Inference-Header-Content-Length is a number of bytes, not {shorten(length)!r}.")
+    return await answered(request, partial(rest.begin, body, json_bytes=int(length)))
+
+
+def _json(value: Any, status: int = 200) -> Answer:
+    return Answer(status, CONTENT_TYPE, (), json_bytes(value))
