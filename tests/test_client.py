@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
@@ -34,6 +34,7 @@ from twofold._errors import (
     UsageError,
     WorkerLost,
 )
+from twofold._wire.links import ThreadLink
 
 
 class Inner(msgspec.Struct):
@@ -108,6 +109,11 @@ def client_of(model: Any, **options: Any) -> Iterator[Client]:
         yield client
 
 
+def redirect(client: Client, port: int) -> None:
+    """From now on it asks what listens there."""
+    client._connections.address = replace(client._connections.address, port=port)
+
+
 class TestCalls:
     def test_a_row_by_position_by_name_or_as_a_whole(self, client: Client):
         assert client(7) == client(number=7) == client({"number": 7.0}) == client(np.int64(7)) == models.parity(7)
@@ -118,7 +124,7 @@ class TestCalls:
     def test_the_signature_is_shown(self, client: Client):
         assert str(inspect.signature(client)) == "(number: int) -> str"
         with client_of(two) as asked:
-            assert str(inspect.signature(asked)) == "(a: int, b: str = 'x') -> twofold._client.Answer"
+            assert str(inspect.signature(asked)) == "(a: int, b: str = 'x') -> twofold._client.answer.Answer"
 
     def test_names_that_python_cannot_write_and_defaults_between(self):
         with client_of(echo) as asked:
@@ -248,7 +254,7 @@ class TestErrors:
 
         with tiny_server(handler) as (port, _):
             client.close()
-            client._connections._port = port
+            redirect(client, port)
             with pytest.raises(twofold.RequestFailed, match="answered 502 Bad Gateway") as caught:
                 client(7)
             assert caught.value.code == "http_502"
@@ -262,7 +268,7 @@ class TestConnections:
 
         with client_of(models.parity) as asked, tiny_server(handler) as (port, seen):
             asked.close()
-            asked._connections._port = port
+            redirect(asked, port)
             assert [asked(n) for n in range(5)] == ["x"] * 5
             assert seen.connections == 1
             asked.close()
@@ -283,15 +289,16 @@ class TestConnections:
 
     def test_one_that_the_server_has_ended_is_not_used(self, client: Client):
         assert client(7) == "Odd"
-        ((connection, _),) = client._connections._idle
+        (connection,) = client._connections._idle
+        assert isinstance(connection, ThreadLink)
         connection.sock.shutdown(socket.SHUT_RD)  # what an end of the other side looks like
         assert client(7) == "Odd"
-        assert client._connections._idle[0][0] is not connection
+        assert client._connections._idle[0] is not connection
 
     def test_a_server_that_ends_within_a_request(self, client: Client):
         with socket.create_server(("127.0.0.1", 0)) as listening:
             client.close()
-            client._connections._port = listening.getsockname()[1]
+            redirect(client, listening.getsockname()[1])
 
             def hang_up() -> None:
                 with listening.accept()[0] as sock:

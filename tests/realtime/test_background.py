@@ -18,6 +18,7 @@ import twofold
 from tests.processes import alive, marked, wait_for
 from tests.realtime import models
 from twofold._errors import ModelError, Unreachable, UsageError, WorkerLost
+from twofold._wire.steps import run
 
 FILE = """
 import os
@@ -154,7 +155,7 @@ class TestThreads:
         with twofold.serve(local(wait), background=True) as served, ThreadPoolExecutor(1) as pool:
             client = twofold.connect(served.url)
             waiting = pool.submit(client, 7)
-            assert client._connections.ask("GET", "/health/ready").status == 200
+            assert run(client._asking("GET", "/health/ready")).status == 200
             release.set()
             assert waiting.result(10) == 7
             client.close()

@@ -1,0 +1,1 @@
+"""HTTP as a client speaks it: written once, driven by threads or by an event loop."""
