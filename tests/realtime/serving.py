@@ -24,6 +24,7 @@ from twofold._realtime.service import Service
 from twofold._runner import Runner
 
 VERSION = "0123456789ab"
+MADE_UP = rb"(?<=x-request-id: )[0-9a-f]{16}(?=\r)|(?<=\"request_id\":\")[0-9a-f]{16}(?=\")"
 
 
 @dataclass
@@ -124,7 +125,8 @@ def connect(port: int) -> socket.socket:
 
 
 def talk(port: int, *pieces: bytes, half_close: bool = False) -> bytes:
-    """Send the pieces, one after the other, and read until the server ends the connection. Dates are blanked."""
+    """Send the pieces, one after the other, and read until the server ends the connection. Dates are blanked, and so
+    are the ids of requests that the server made up."""
     with connect(port) as sock:
         for at, piece in enumerate(pieces):
             if at:
@@ -133,7 +135,7 @@ def talk(port: int, *pieces: bytes, half_close: bool = False) -> bytes:
         if half_close:
             with suppress(OSError):  # the server was first to end it
                 sock.shutdown(socket.SHUT_WR)
-        return re.sub(rb"\r\ndate: [^\r]*", b"\r\ndate: -", everything(sock))
+        return re.sub(MADE_UP, b"-" * 16, re.sub(rb"\r\ndate: [^\r]*", b"\r\ndate: -", everything(sock)))
 
 
 def everything(sock: socket.socket) -> bytes:

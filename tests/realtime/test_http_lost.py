@@ -46,6 +46,9 @@ def ask(code: str, body: bytes) -> Answer:
         def succeed(self, body: bytes) -> None:
             self.respond(Answer(200, b"application/json", (), body))
 
+        def identify(self) -> str:
+            return "1"
+
         def respond(self, answer: Answer) -> None:
             self.answer.set_result(answer)
 

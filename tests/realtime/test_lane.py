@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import time
@@ -87,6 +88,18 @@ CONVERSATIONS: dict[str, list[bytes]] = {
     "websocket": [post(SEVEN, "Connection: Upgrade", "Upgrade: websocket"), LAST],
     "websocket without a body": [get("/predict", "Connection: Upgrade", "Upgrade: websocket"), LAST],
     "HTTP/2 upgrade": [post(SEVEN, "Connection: Upgrade", "Upgrade: h2c"), LAST],
+    "deadline": [post(SEVEN, "X-Deadline-Ms: 5000"), post(SEVEN, "X-Deadline-Ms: 5000"), LAST],
+    "deadline that is none": [
+        *(post(SEVEN, f"X-Deadline-Ms: {it}") for it in ("", "0", "-1", "1.5", "1e3", "9" * 10)),
+        LAST,
+    ],
+    "request id": [post(SEVEN, "X-Request-Id: a-1"), post(SEVEN, "X-Request-Id: a-2"), post(SEVEN), LAST],
+    "request id and errors": [post("{", "X-Request-Id: a-1"), post('{"number": 66}', "X-Request-Id: a-2"), LAST],
+    "request id, unusable": [
+        *(post(SEVEN, f"X-Request-Id: {it}") for it in ("", 'a"b', "a\\b", "a b", "é", "x" * 129)),
+        LAST,
+    ],
+    "request id, last": [post(SEVEN, "X-Request-Id: " + "x" * 128, "Connection: close")],
     "bare line feeds": [post(SEVEN).replace(b"\r\n", b"\n")],
     "empty lines before": [b"\r\n\r\n" + post(SEVEN), LAST],
     "pipelined": [post(SEVEN) + post('{"number": 8}') + post('{"number": 9}') + LAST],
@@ -132,7 +145,7 @@ def test_the_lane_answers_what_the_app_answers(both: tuple[Served, Served], half
         fast[name].startswith(b"HTTP/1.1 400 ") and b"ended before the request did" in fast[name] for name in CUT_OFF
     )
     failed = {name for name, data in fast.items() if b"HTTP/1.1 5" in data}
-    assert failed == {"model failed", "pipelined with errors"}
+    assert failed == {"model failed", "pipelined with errors", "request id and errors"}
 
 
 def test_conversations_say_what_is_expected(both: tuple[Served, Served]):
@@ -155,6 +168,8 @@ def test_conversations_say_what_is_expected(both: tuple[Served, Served]):
     assert statuses("large header") == statuses("large header in pieces") == statuses("large target") == [431]
     assert statuses("get") == statuses("put") == [405, 200]
     assert statuses("gzip") == statuses("other charset") == [415, 200]
+    assert statuses("deadline") == [200, 200, 200]
+    assert statuses("deadline that is none") == [400] * 6 + [200]
     first, second, _ = replies(talk(port, *CONVERSATIONS["other lengths"][:2], LAST))
     assert first.body == second.body == b'{"prediction":"Odd"}'
     assert first.headers["model-version"] == "0123456789ab"
@@ -202,6 +217,39 @@ def test_a_remembered_head_is_not_taken_for_another(both: tuple[Served, Served])
         assert ask(sock, post(SEVEN, "Accept: x")).status == 200
         sock.sendall(post(SEVEN) + post(SEVEN) + LAST)
         assert [reply.status for reply in replies(everything(sock))] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("fast_lane", [True, False], ids=["lane", "app"])
+class TestTerms:
+    def test_a_request_id_is_given_back(self, both: tuple[Served, Served], fast_lane: bool):
+        port = both[0 if fast_lane else 1].port
+        reply = ask_once(port, post(SEVEN, "X-Request-Id: order/17.b"))
+        assert reply.headers["x-request-id"] == "order/17.b"
+        reply = ask_once(port, post("{", "X-Request-Id: order/17.b"))
+        assert reply.headers["x-request-id"] == reply.json["request_id"] == "order/17.b"
+        assert ask_once(port, get("/health/live", "X-Request-Id: 9")).headers["x-request-id"] == "9"
+        assert ask_once(port, get("/nothing", "X-Request-Id: 9")).json["request_id"] == "9"
+
+    def test_an_error_without_one_is_given_one(self, both: tuple[Served, Served], fast_lane: bool):
+        port = both[0 if fast_lane else 1].port
+        assert "x-request-id" not in ask_once(port, post(SEVEN)).headers
+        seen = set()
+        for request in (post("{"), post("{"), get("/nothing"), b"GARBAGE\r\n\r\n", post(SEVEN, 'X-Request-Id: "')):
+            reply = ask_once(port, request)
+            if reply.status != 200:
+                assert re.fullmatch("[0-9a-f]{16}", reply.json["request_id"])
+                assert reply.headers["x-request-id"] == reply.json["request_id"]
+                seen.add(reply.json["request_id"])
+        assert len(seen) == 4
+
+    def test_a_deadline_is_shortened_and_never_lengthened(self, fast_lane: bool):
+        with serving(models.many_at_once, fast_lane=fast_lane, deadline_s=0.3) as served, connect(served.port) as sock:
+            for milliseconds, given, status in ((1, 200, 200), (5000, 50, 504), (1, 200, 200), (5000, 60_000, 504)):
+                began = time.monotonic()
+                reply = ask(sock, post(f'{{"milliseconds": {milliseconds}}}', f"X-Deadline-Ms: {given}"))
+                assert reply.status == status
+                assert time.monotonic() - began < 2
+                assert status == 200 or reply.code == "deadline_exceeded"
 
 
 def test_a_body_in_many_pieces():

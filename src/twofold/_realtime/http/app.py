@@ -14,8 +14,8 @@ from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.http import health, models, oip_routes, page
 from twofold._realtime.http.lane_request import LanePath
-from twofold._realtime.http.problems import problem
-from twofold._realtime.http.responses import AnswerResponse, service_named
+from twofold._realtime.http.problems import Refusal, problem
+from twofold._realtime.http.responses import AnswerResponse, request_id, service_named
 
 __all__ = ["lane_paths", "make_app"]
 
@@ -62,11 +62,15 @@ def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
         detail = f"There is no {shorten(request.url.path)}. There are: {there}."
         return AnswerResponse(problem("not_found", detail), version(request))
 
+    async def refused(request: Request, refusal: Refusal) -> AnswerResponse:
+        return AnswerResponse(refusal.answer, version(request))
+
     async def internal_error(request: Request, _: Exception) -> AnswerResponse:
+        request_id(request)
         return AnswerResponse(problem("internal_error", "The server failed; its log says why."), version(request))
 
     async def nobody_there(request: Request, _: Exception) -> AnswerResponse:
         """The client has gone: what is sent goes nowhere."""
         return AnswerResponse(problem("bad_request", "The client ended the connection."), version(request))
 
-    return {HTTPException: http_problem, ClientDisconnect: nobody_there, Exception: internal_error}
+    return {Refusal: refused, HTTPException: http_problem, ClientDisconnect: nobody_there, Exception: internal_error}

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from twofold._realtime.http.problems import Answer, problem
+from twofold._realtime.http.problems import Refusal
 
 __all__ = ["read_body", "too_large"]
 
 
-async def read_body(request: Request, max_body_bytes: int) -> bytes | Answer:
-    """The body, or a 413 as soon as it is too large."""
+async def read_body(request: Request, max_body_bytes: int) -> bytes:
+    """The body. Raises Refusal (413) as soon as it is too large."""
     length = request.headers.get("content-length", "0")
     if length.isdigit() and int(length) > max_body_bytes:
-        return too_large(max_body_bytes)
+        raise too_large(max_body_bytes)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > max_body_bytes:
-            return too_large(max_body_bytes)
+            raise too_large(max_body_bytes)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def too_large(max_body_bytes: int) -> Answer:
+def too_large(max_body_bytes: int) -> Refusal:
     size = f"{max_body_bytes >> 20} MiB" if max_body_bytes % (1 << 20) == 0 else f"{max_body_bytes} bytes"
-    return problem(
+    return Refusal(
         "body_too_large",
         f"The body is larger than {size}. Send fewer rows at once, or start the server with a larger --max-body.",
     )

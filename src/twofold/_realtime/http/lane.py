@@ -21,7 +21,8 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from twofold._realtime.http.lane_request import LaneHead, LanePath, LaneRequest
-from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, problem, response_headers
+from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, Refusal, problem, written
+from twofold._realtime.http.terms import REQUEST_ID, deadline_in, usable_request_id
 
 __all__ = ["LaneProtocol", "PartingClient"]
 
@@ -167,6 +168,8 @@ class LaneProtocol(HttpToolsProtocol):
     def _remember_head(self, head: LaneHead) -> None:
         """The request that is complete now took the lane: was it all of one piece of data?"""
         end = len(self.parsed) - head.body_bytes
+        if head.request_id:  # of this request only
+            return
         if 4 < end <= KNOWN_HEAD_BYTES and self.parsed.find(HEAD_END) + 4 == end:
             if len(self.known_heads) >= KNOWN_HEADS:
                 self.known_heads.clear()
@@ -215,7 +218,13 @@ class LaneProtocol(HttpToolsProtocol):
             and SLOW_HEADERS.isdisjoint(named)
             and len(named) == len(self.headers) <= LANE_HEADERS
         )
-        return LaneHead(path, int(length)) if fits else None
+        if not fits:
+            return None
+        request_id = usable_request_id(named[REQUEST_ID]) if REQUEST_ID in named else b""
+        try:
+            return LaneHead(path, int(length), deadline_in(named), request_id)
+        except Refusal:
+            return None  # the app says why
 
     def _start_cycle(self) -> None:
         """uvicorn's way, from where its own `on_message_begin` would have begun."""
@@ -275,16 +284,19 @@ class LaneProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
 
-    def write_answer(self, answer: Answer, version: str, keep_alive: bool, *, linger: bool = False) -> None:
+    def write_answer(
+        self, answer: Answer, version: str, keep_alive: bool, request_id: bytes = b"", *, linger: bool = False
+    ) -> None:
         """Write what uvicorn would write for the same answer of the app; close when that was the last.
 
         With `linger` the client may still be sending: closing at once would make its kernel throw the answer away.
         """
         content = [STATUS_LINE[answer.status]]
-        for name, value in (*self.server_state.default_headers, *response_headers(answer, version)):
+        headers, body = written(answer, version, request_id)
+        for name, value in (*self.server_state.default_headers, *headers):
             content += (name, b": ", value, b"\r\n")
         content.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-        content.append(answer.body)
+        content.append(body)
         self.transport.write(b"".join(content))
         if linger:
             self.transport.write_eof()

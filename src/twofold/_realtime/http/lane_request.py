@@ -11,14 +11,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from twofold._realtime.batcher import Ticket
-from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client, new_request_id
 from twofold._realtime.service import Service
 
 __all__ = ["Begin", "LaneHead", "LanePath", "LaneRequest"]
 
 
-Begin = Callable[[bytes, Client], Ticket | None]
-"""A translator: answers a body. None: the client has its answer; else it will, unless the ticket is cancelled."""
+Begin = Callable[[bytes, Client, float | None], Ticket | None]
+"""A translator: answers a body, within so many seconds. None: the client has its answer; else it will, unless the
+ticket is cancelled."""
 
 
 class LanePath:
@@ -44,11 +45,13 @@ class LanePath:
 class LaneHead:
     """What is known of a request once its head has been read: it can be known of the next one with the same head."""
 
-    __slots__ = ("body_bytes", "path")
+    __slots__ = ("body_bytes", "deadline_s", "path", "request_id")
 
-    def __init__(self, path: LanePath, body_bytes: int) -> None:
+    def __init__(self, path: LanePath, body_bytes: int, deadline_s: float | None, request_id: bytes) -> None:
         self.path = path
         self.body_bytes = body_bytes
+        self.deadline_s = deadline_s
+        self.request_id = request_id
 
 
 class _NoEvent:
@@ -71,7 +74,7 @@ class Connection(Protocol):
     on_lane: LaneRequest | None
     active_at: float
 
-    def write_answer(self, answer: Answer, version: str, keep_alive: bool) -> None: ...
+    def write_answer(self, answer: Answer, version: str, keep_alive: bool, request_id: bytes = b"") -> None: ...
 
     def on_response_complete(self) -> None: ...
 
@@ -95,21 +98,29 @@ class LaneRequest:
 
     def start(self, body: bytes) -> None:
         self.more_body = False
-        self.ticket = self.head.path.begin(body, self)
+        self.ticket = self.head.path.begin(body, self, self.head.deadline_s)
 
     def succeed(self, body: bytes) -> None:
-        if self.keep_alive and not self.disconnected:
+        head = self.head
+        if self.keep_alive and not self.disconnected and not head.request_id:
             protocol = self.protocol
-            head = self.head.path.head(protocol.server_state.default_headers)
-            protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+            first = head.path.head(protocol.server_state.default_headers)
+            protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (first, len(body), body))
             self._end()
         else:
             self.respond(Answer(200, CONTENT_TYPE, (), body))
 
     def respond(self, answer: Answer) -> None:
         if not self.disconnected:
-            self.protocol.write_answer(answer, self.head.path.version, self.keep_alive)
+            head = self.head
+            self.protocol.write_answer(answer, head.path.version, self.keep_alive, head.request_id)
         self._end()
+
+    def identify(self) -> str:
+        head = self.head
+        if not head.request_id:  # the head may be that of other requests too
+            self.head = head = LaneHead(head.path, head.body_bytes, head.deadline_s, new_request_id())
+        return head.request_id.decode()
 
     def _end(self) -> None:
         self.response_complete = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -13,8 +12,8 @@ from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.bodies import read_body
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.plain import PlainJson
-from twofold._realtime.http.problems import CONTENT_TYPE, Answer, json_bytes, problem
-from twofold._realtime.http.responses import AnswerResponse, service_named
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Refusal, json_bytes
+from twofold._realtime.http.responses import AnswerResponse, deadline_s, service_named
 from twofold._realtime.http.waiting import answered
 from twofold._realtime.service import Service
 
@@ -27,7 +26,7 @@ def routes(catalog: Catalog) -> list[Route]:
     async def predict(request: Request) -> AnswerResponse:
         service = service_named(request, catalog)
         if service is None:
-            return AnswerResponse(no_model(request, catalog), catalog.default.version)
+            raise no_model(request, catalog)
         return AnswerResponse(await _answer(plain[service.name], request), service.version)
 
     async def models(_: Request) -> AnswerResponse:
@@ -37,7 +36,7 @@ def routes(catalog: Catalog) -> list[Route]:
     async def model(request: Request) -> AnswerResponse:
         service = service_named(request, catalog)
         if service is None:
-            return AnswerResponse(no_model(request, catalog), catalog.default.version)
+            raise no_model(request, catalog)
         shown = {**_summary(service, catalog), **service.signature.describe()}
         return AnswerResponse(_json(shown), service.version)
 
@@ -58,20 +57,17 @@ def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
     return {b"/predict": LanePath(catalog.default, PlainJson(catalog.default).begin), **paths}
 
 
-def no_model(request: Request, catalog: Catalog) -> Answer:
+def no_model(request: Request, catalog: Catalog) -> Refusal:
     """The 404 of a path that names a model which is not there."""
     name = shorten(str(request.path_params["name"]))
-    return problem("not_found", f"There is no model {name!r}. The models here are {', '.join(catalog)}.")
+    return Refusal("not_found", f"There is no model {name!r}. The models here are {', '.join(catalog)}.")
 
 
 async def _answer(plain: PlainJson, request: Request) -> Answer:
-    refusal = _refusal(request)
-    if refusal is not None:
-        return refusal
+    within_s = deadline_s(request)
+    _check_type(request)
     body = await read_body(request, plain.service.limits.max_body_bytes)
-    if isinstance(body, Answer):
-        return body
-    return await answered(request, partial(plain.begin, body))
+    return await answered(request, lambda client: plain.begin(body, client, within_s))
 
 
 def _summary(service: Service, catalog: Catalog) -> dict[str, object]:
@@ -89,18 +85,15 @@ def _json(value: object) -> Answer:
     return Answer(200, CONTENT_TYPE, (), json_bytes(value))
 
 
-def _refusal(request: Request) -> Answer | None:
-    """What can be refused before the body is read."""
+def _check_type(request: Request) -> None:
+    """Raises Refusal for what can be refused before the body is read."""
     content_type, _, parameters = request.headers.get("content-type", "").partition(";")
     if content_type.strip().lower() != "application/json":
         came = f"not {content_type.strip()[:100]!r}" if content_type else "and the request names none"
-        return problem("unsupported_media_type", f"Send the rows as JSON: content-type: application/json, {came}.")
+        raise Refusal("unsupported_media_type", f"Send the rows as JSON: content-type: application/json, {came}.")
     charset = dict(p.strip().lower().split("=", 1) for p in parameters.split(";") if "=" in p).get("charset", "utf-8")
     if charset.strip('"') not in ("utf-8", "utf8", "us-ascii"):
-        return problem("unsupported_media_type", f"JSON is UTF-8, not {charset[:100]!r}.")
+        raise Refusal("unsupported_media_type", f"JSON is UTF-8, not {charset[:100]!r}.")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
-        return problem(
-            "unsupported_media_type", f"Send the body as it is, without content-encoding {encoding[:100]!r}."
-        )
-    return None
+        raise Refusal("unsupported_media_type", f"Send the body as it is, without content-encoding {encoding[:100]!r}.")

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.openapi_parts import (
     HEADERS,
+    TERMS,
     Json,
     headers,
     page,
@@ -109,6 +110,7 @@ def _predict(service: Service, at: int) -> Json:
         "summary": "Predict" if at == 0 else f"Predict with {service.name}",
         "description": "A list with a row that does not fit is refused as a whole (422), naming up to ten rows. Rows "
         "on which the model fails leave the others their answers: 200, with an `error` item in their place.",
+        "parameters": TERMS,
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {
             "200": {

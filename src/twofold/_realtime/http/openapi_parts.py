@@ -8,6 +8,7 @@ from twofold._realtime.http.problems import PROBLEMS
 
 __all__ = [
     "HEADERS",
+    "TERMS",
     "Json",
     "headers",
     "page",
@@ -57,7 +58,26 @@ FAILED_ROWS: Json = {
     "description": "How many rows of a list failed; absent when none did.",
     "schema": {"type": "integer", "minimum": 1},
 }
-HEADERS: Json = {"ModelVersion": MODEL_VERSION, "FailedRows": FAILED_ROWS}
+REQUEST_ID: Json = {
+    "description": "The request's own X-Request-Id; an error without one is given one.",
+    "schema": {"type": "string", "maxLength": 128},
+}
+HEADERS: Json = {"ModelVersion": MODEL_VERSION, "FailedRows": FAILED_ROWS, "RequestId": REQUEST_ID}
+TERMS: list[Json] = [
+    {
+        "name": "X-Deadline-Ms",
+        "in": "header",
+        "description": "Milliseconds that the answer is worth waiting for; it can only shorten the server's deadline.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 999999999},
+    },
+    {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Is given back with the answer, and stands in errors and logs. Visible ASCII without quotation "
+        "marks and backslashes; another one is ignored.",
+        "schema": {"type": "string", "maxLength": 128},
+    },
+]
 
 
 def schemas() -> Json:
@@ -75,7 +95,10 @@ def predict_problems() -> Json:
 
 
 def headers() -> Json:
-    return {"Model-Version": {"$ref": "#/components/headers/ModelVersion"}}
+    return {
+        "Model-Version": {"$ref": "#/components/headers/ModelVersion"},
+        "X-Request-Id": {"$ref": "#/components/headers/RequestId"},
+    }
 
 
 def ref(schema: str) -> Json:
@@ -114,8 +137,9 @@ def _problem_schema() -> Json:
             "detail": {"type": "string"},
             "code": {"type": "string", "enum": list(PROBLEMS)},
             "errors": {"type": "array", "items": ref("FieldError"), "maxItems": 10},
+            "request_id": {"type": "string", "description": "As in the header X-Request-Id."},
         },
-        "required": ["type", "title", "status", "detail", "code", "errors"],
+        "required": ["type", "title", "status", "detail", "code", "errors", "request_id"],
     }
 
 

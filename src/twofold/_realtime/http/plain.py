@@ -39,7 +39,7 @@ class PlainJson:
         self._texts = service.signature.encode_rows
         self._submit = service.submit
 
-    def begin(self, body: bytes, client: Client) -> Ticket | None:
+    def begin(self, body: bytes, client: Client, deadline_s: float | None = None) -> Ticket | None:
         """Answer a request body. None: the client has its answer; else it will, unless the ticket is cancelled."""
         try:
             if body[:1] == b"{":
@@ -56,7 +56,7 @@ class PlainJson:
             client.respond(problem("not_json", "The body is nested too deeply."))
             return None
         except Exception:
-            LOG.exception("a request body could not be read")
+            LOG.exception("request %s: its body could not be read", client.identify())
             client.respond(problem("internal_error", "The body could not be read; the server's log says why."))
             return None
         if not rows:
@@ -64,7 +64,7 @@ class PlainJson:
             return None
         done = partial(_answer_many if many else _answer_one, client)
         try:
-            return self._submit(rows, done, answers=self._texts, n_bytes=len(body))
+            return self._submit(rows, done, answers=self._texts, deadline_s=deadline_s, n_bytes=len(body))
         except Refused as refused:
             client.respond(problem_of_refusal(refused))
             return None

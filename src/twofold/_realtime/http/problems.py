@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
@@ -17,18 +18,21 @@ __all__ = [
     "Answer",
     "Client",
     "Problem",
+    "Refusal",
     "failure_item",
     "json_bytes",
+    "new_request_id",
     "problem",
     "problem_of_failure",
     "problem_of_refusal",
-    "response_headers",
+    "written",
 ]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 CONNECTION: Final = "twofold.connection"  # in a scope's extensions: the connection, for the app
 CONTENT_TYPE: Final = b"application/json"
+PROBLEM: Final = b"application/problem+json"
 
 MESSAGE_CHARACTERS = 2000
 
@@ -43,7 +47,7 @@ class Answer(NamedTuple):
 
 
 class Client(Protocol):
-    """Who asked a translator. One of the two is called, once."""
+    """Who asked a translator. `succeed` or `respond` is called, once."""
 
     def succeed(self, body: bytes) -> None:
         """Send a plain 200 with this JSON."""
@@ -51,6 +55,10 @@ class Client(Protocol):
 
     def respond(self, answer: Answer) -> None:
         """Send any answer."""
+        ...
+
+    def identify(self) -> str:
+        """The request's id, for a log; where it has none, its answer will have the one that is made now."""
         ...
 
 
@@ -104,7 +112,22 @@ def problem(code: str, detail: str, errors: Sequence[FieldError] = (), headers: 
         "code": code,
         "errors": [_error_item(error) for error in errors],
     }
-    return Answer(row.status, b"application/problem+json", headers, json_bytes(body))
+    return Answer(row.status, PROBLEM, headers, json_bytes(body))
+
+
+class Refusal(Exception):
+    """A request that is answered with a problem of the table, whoever reads it."""
+
+    def __init__(self, code: str, detail: str, errors: Sequence[FieldError] = (), headers: Headers = ()) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+    @property
+    def answer(self) -> Answer:
+        return problem(self.code, self.detail, self.errors, self.headers)
 
 
 def problem_of_failure(failure: RowFailure, n_rows: int) -> Answer:
@@ -134,12 +157,26 @@ def _error_item(error: FieldError) -> dict[str, Any]:
     return item
 
 
-def response_headers(answer: Answer, version: str) -> Headers:
-    """The headers of an answer, in the order in which both ways send them. `version` is the model's."""
-    length = str(len(answer.body)).encode()
+def written(answer: Answer, version: str, request_id: bytes) -> tuple[Headers, bytes]:
+    """The headers of an answer, in the order in which both ways send them, and its body.
+
+    `version` is the model's. Where the request has no id (b""), an error is given one.
+    """
+    body = answer.body
+    if answer.status >= 400:
+        request_id = request_id or new_request_id()
+        if answer.content_type == PROBLEM:
+            body = b'%b,"request_id":"%b"}' % (body[:-1], request_id)
+    named = ((b"x-request-id", request_id),) if request_id else ()
+    length = str(len(body)).encode()
     return (
         (b"model-version", version.encode()),
+        *named,
         (b"content-type", answer.content_type),
         *answer.headers,
         (b"content-length", length),
-    )
+    ), body
+
+
+def new_request_id() -> bytes:
+    return secrets.token_hex(8).encode()

@@ -8,10 +8,13 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.problems import Answer, response_headers
+from twofold._realtime.http.problems import Answer, new_request_id, written
+from twofold._realtime.http.terms import deadline_in, request_id_in
 from twofold._realtime.service import Service
 
-__all__ = ["AnswerResponse", "Handler", "always", "service_named"]
+__all__ = ["AnswerResponse", "Handler", "always", "deadline_s", "request_id", "service_named"]
+
+REQUEST_ID_MADE = "twofold.request_id"  # in a scope
 
 Handler = Callable[[Request], Awaitable["AnswerResponse"]]
 
@@ -24,9 +27,27 @@ class AnswerResponse:
         self._version = version
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        headers = list(response_headers(self._answer, self._version))
-        await send({"type": "http.response.start", "status": self._answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self._answer.body})
+        headers, body = written(self._answer, self._version, _request_id(scope))
+        await send({"type": "http.response.start", "status": self._answer.status, "headers": list(headers)})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Scope) -> bytes:
+    made: bytes = scope.get(REQUEST_ID_MADE, b"")
+    return request_id_in(scope["headers"]) or made
+
+
+def request_id(request: Request) -> str:
+    """The request's id, for a log; where it has none, its answer will have the one that is made now."""
+    found = _request_id(request.scope)
+    if not found:
+        found = request.scope[REQUEST_ID_MADE] = new_request_id()
+    return found.decode()
+
+
+def deadline_s(request: Request) -> float | None:
+    """The seconds that X-Deadline-Ms gives a request. Raises Refusal where it cannot be read."""
+    return deadline_in(dict(request.scope["headers"]))
 
 
 def always(answer: Answer, catalog: Catalog) -> Handler:

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from twofold._realtime.batcher import Ticket
 from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, Client
+from twofold._realtime.http.responses import request_id
 
 __all__ = ["answered"]
 
@@ -16,7 +17,8 @@ __all__ = ["answered"]
 class _Waiting:
     """The client of a translator. It can be dropped when the real one has gone."""
 
-    def __init__(self, begin: Callable[[Client], Ticket | None]) -> None:
+    def __init__(self, request: Request, begin: Callable[[Client], Ticket | None]) -> None:
+        self._request = request
         self.answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self.ticket: Ticket | None = begin(self)
 
@@ -26,6 +28,9 @@ class _Waiting:
     def respond(self, answer: Answer) -> None:
         if not self.answer.done():
             self.answer.set_result(answer)
+
+    def identify(self) -> str:
+        return request_id(self._request)
 
     def drop_if_waiting(self) -> None:
         if self.ticket is not None and self.ticket.waiting:
@@ -43,7 +48,7 @@ async def answered(request: Request, begin: Callable[[Client], Ticket | None]) -
 
     The request's body must have been read.
     """
-    waiting = _Waiting(begin)
+    waiting = _Waiting(request, begin)
     if CONNECTION in (extensions := request.scope.get("extensions", {})):
         connection = extensions[CONNECTION]["protocol"]
         connection.parting = waiting
