@@ -75,7 +75,7 @@ class OipRest:
         self._schema = model.service.signature.output_schema
 
     def begin(
-        self, body: bytes, client: Client, *, json_bytes: int | None = None, deadline_s: float | None = None
+        self, body: bytes, client: Client, deadline_s: float | None = None, *, json_bytes: int | None = None
     ) -> Ticket | None:
         """Answer a request body, the first `json_bytes` of which are JSON (None: all; 0: it is all of one tensor).
 
@@ -97,7 +97,7 @@ class OipRest:
         except RecursionError:
             client.respond(oip_answer(OipError("bad_request", "The body is nested too deeply.")))
         except Exception:
-            LOG.exception("an infer request could not be read")
+            LOG.exception("request %s: the infer request could not be read", client.identify())
             message = "The request could not be read; the server's log says why."
             client.respond(oip_answer(OipError("internal_error", message)))
         return None

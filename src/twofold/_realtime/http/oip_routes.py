@@ -15,8 +15,8 @@ from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.bodies import read_body
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.oip import BINARY_HEADER, OipRest, oip_answer
-from twofold._realtime.http.problems import CONTENT_TYPE, Answer, json_bytes
-from twofold._realtime.http.responses import AnswerResponse
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Refusal, json_bytes
+from twofold._realtime.http.responses import AnswerResponse, deadline_s
 from twofold._realtime.http.waiting import answered
 from twofold._realtime.oip.errors import OipError
 from twofold._realtime.oip.model import OipModel, server_metadata
@@ -105,6 +105,8 @@ def _endpoint(handler: Handler, method: str, catalog: Catalog) -> Callable[[Requ
                 answer = await handler(request)
         except OipError as error:
             answer = oip_answer(error)
+        except Refusal as refusal:
+            answer = oip_answer(OipError(refusal.code, refusal.detail))
         return AnswerResponse(answer, service.version)
 
     return endpoint
@@ -125,15 +127,14 @@ async def _infer(rest: OipRest, request: Request) -> Answer:
     if encoding not in ("identity", ""):
         raise OipError("unsupported_media_type", f"Send the body without content-encoding {encoding[:100]!r}.")
     limit = rest.model.service.limits.max_body_bytes
+    within_s = deadline_s(request)
     body = await read_body(request, limit)
-    if isinstance(body, Answer):
-        raise OipError("body_too_large", f"The body is larger than {limit} bytes, which --max-body allows.")
     length = request.headers.get(BINARY_HEADER.decode())
     if length is None:
-        return await answered(request, partial(rest.begin, body))
+        return await answered(request, partial(rest.begin, body, deadline_s=within_s))
     if not length.isascii() or not length.isdigit() or len(length) > 18:
         raise OipError("bad_request", f"Inference-Header-Content-Length is a number of bytes, not {shorten(length)!r}.")
-    return await answered(request, partial(rest.begin, body, json_bytes=int(length)))
+    return await answered(request, partial(rest.begin, body, deadline_s=within_s, json_bytes=int(length)))
 
 
 def _json(value: Any, status: int = 200) -> Answer:
