@@ -40,11 +40,13 @@ from twofold._columns import Batch
 from twofold._compare.usage import tree
 from twofold._model import load
 from twofold._options import BatchOptions
+from twofold._profile import Profile
 from twofold._realtime.backends import InlineBackend
 from twofold._realtime.batcher import Batcher
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.app import lane_paths, make_app
 from twofold._realtime.http.lane import LaneProtocol
+from twofold._realtime.limits import Limits
 from twofold._realtime.service import Service
 from twofold._runner import Result, Runner
 
@@ -77,11 +79,13 @@ class _Sink:
 class _Echo:
     """A backend that has its answers already: what is left is the gathering."""
 
-    inline, call_rows, free = True, None, 1
+    inline, call_rows, free, places = True, None, 1, 1
 
     def __init__(self, outputs: Batch) -> None:
         self._result = Result(outputs)
+        self.outputs = outputs.schema
         self.on_free: Callable[[], None] = lambda: None
+        self.on_held: Callable[[int, float], None] = lambda _rows, _seconds: None
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:  # noqa: ARG002
         done(self._result)
@@ -114,7 +118,7 @@ async def _through_the_lane(service: Service, requests: list[bytes], together: i
 
 async def _gathering(backend: Any, schema: Any, rows: list[tuple[Any, ...]], rounds: int) -> float:
     """Seconds of a row from `submit` to its answer, where the call itself costs nothing; all rows in one tick."""
-    batcher = Batcher(backend, schema, batch_rows=1024)
+    batcher = Batcher(backend, schema, backend.outputs, limits=Limits(), profile=Profile())
 
     def done(answers: object) -> None: ...
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sysconfig
 import traceback
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["one_line", "place_of", "said", "traceback_text"]
+__all__ = ["is_out_of_memory", "one_line", "place_of", "said", "traceback_text"]
 
 OURS = str(Path(__file__).parent)
 SHOWN_CHARACTERS = 500
+# What runtimes say whose exceptions are of no class of their own for it: onnxruntime, torch, C++.
+NO_MEMORY = re.compile(r"out of memory|failed to allocate memory|cannot allocate memory|bad[_ ]alloc", re.IGNORECASE)
 
 
 def place_of(error: BaseException) -> str:
@@ -53,6 +56,13 @@ def one_line(error: BaseException) -> str:
     except Exception:  # an exception whose text cannot be made must not hide itself
         text = "(its text could not be made)"
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, Exception) and NO_MEMORY.search(one_line(error)) is not None
+    )
 
 
 def said(error: BaseException) -> str:

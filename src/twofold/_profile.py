@@ -10,6 +10,7 @@ import platform
 import statistics
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -48,6 +49,8 @@ LONGEST_S = 0.3
 
 SIZES = 40  # 1, 2, 3-4, 5-8, … rows
 KEPT_CALLS = 32  # of each size: older ones are forgotten
+SETTLED_CALLS, SETTLED_CHEAP_CALLS, CHEAP_S = 16, 128, 0.001  # how often what the latest calls say is worked out
+TRIED_CALLS = 4  # fewer say too little about whether a size is worth it
 STALE_CALLS = 20_000  # a size that has not been seen for so long says nothing any more
 REMEMBERED_AS = 8  # so many calls does a size that was read from the disk count for
 HIGH = 0.9
@@ -68,6 +71,7 @@ class Profile:
         self._rows: list[float] = []  # of the sizes that are known, rising, with their times
         self._high_s: list[float] = []
         self._typical_s: list[float] = []
+        self._tried: list[bool] = []
         self.changes = 0
         self.most_rows: int | None = None
         self.slow = False
@@ -84,9 +88,9 @@ class Profile:
     def learn(self, n_rows: int, seconds: float) -> None:
         """A call with `n_rows` rows (at least one) took so long."""
         size = self._sizes[(n_rows - 1).bit_length()]
-        fresh = size.fresh
-        fresh.append((n_rows, seconds))
-        if len(fresh) >= size.enough:
+        size.recent.append((n_rows, seconds))
+        size.fresh += 1
+        if size.fresh >= size.enough:
             self._settle(size)
 
     def seconds_for(self, n_rows: int) -> float:
@@ -112,26 +116,51 @@ class Profile:
             most = rows[at - 1] + share * (rows[at] - rows[at - 1])
         return max(1, int(most))
 
+    def worthwhile_rows(self, gain: float, tried_rows: int) -> int:
+        """The fewest rows from which on a larger call makes a row cheaper by no more than `gain`, a share of its cost.
+
+        Sizes up to `tried_rows` are worth a try as long as they are not known, and beyond that twice the largest as
+        long as that still gains.
+        """
+        rows, times = self._rows, self._typical_s
+        if not rows:
+            return 1
+        if False in self._tried:
+            return max(1, int(rows[self._tried.index(False)]))
+        largest = int(rows[-1])
+        each = [seconds / n_rows for n_rows, seconds in zip(rows, times, strict=True)]
+        if largest < tried_rows or (len(each) > 1 and each[-1] < (1 - gain) * min(each[:-1])):
+            return 2 * largest
+        wanted = min(each) * (1 + gain)
+        at = next(at for at, seconds in enumerate(each) if seconds <= wanted)
+        if at == 0:
+            return max(1, int(rows[0]))
+        slope = (times[at] - times[at - 1]) / (rows[at] - rows[at - 1])
+        if slope >= wanted:
+            return int(rows[at])
+        return max(1, int((times[at - 1] - slope * rows[at - 1]) / (wanted - slope) + 0.999))
+
     def shrink(self, n_rows: int) -> None:
         """A call with so many rows ran out of memory: half of them is the most from now on."""
         self.most_rows = max(1, min(self.most_rows or n_rows, n_rows) // 2)
         self.changes += 1
 
     def _settle(self, size: _Size) -> None:
-        self._calls += len(size.fresh)
-        size.recent = (size.recent + size.fresh)[-KEPT_CALLS:]
-        size.fresh.clear()
-        size.enough = min(KEPT_CALLS // 2, len(size.recent))
+        self._calls += size.fresh
+        size.calls += size.fresh
+        size.fresh = 0
         size.seen_at = self._calls
         times = sorted(seconds for _, seconds in size.recent)
         size.rows = statistics.fmean(n_rows for n_rows, _ in size.recent)
         size.high_s = times[int(HIGH * (len(times) - 1))]
         size.typical_s = times[(len(times) - 1) // 2]
+        size.enough = min(size.calls, SETTLED_CALLS if size.typical_s > CHEAP_S else SETTLED_CHEAP_CALLS)
         self._draw()
 
     def _draw(self) -> None:
         known = [s for s in self._sizes if s.recent and self._calls - s.seen_at <= STALE_CALLS]
         self._rows = [size.rows for size in known]
+        self._tried = [size.calls >= TRIED_CALLS for size in known]
         # More rows take no less time: where it looks so, the larger size is right about both.
         self._high_s, self._typical_s = _rising([s.high_s for s in known]), _rising([s.typical_s for s in known])
         self.changes += 1
@@ -171,7 +200,8 @@ class Profile:
                 raise ValueError("this is not the profile of a model")
             usual, slower = [(rows, typical_s)], [(rows, high_s)]
             size = profile._sizes[max(0, int(rows + 0.5) - 1).bit_length()]
-            size.recent = usual * (REMEMBERED_AS - 2) + slower * 2
+            size.recent.extend(usual * (REMEMBERED_AS - 2) + slower * 2)
+            size.fresh = REMEMBERED_AS
             profile._settle(size)
         most_rows, profile.slow = found["most_rows"], bool(found["slow"])
         profile.most_rows = None if most_rows is None else max(1, int(most_rows))
@@ -197,11 +227,11 @@ class Profile:
 class _Size:
     """The calls of about one size."""
 
-    __slots__ = ("enough", "fresh", "high_s", "recent", "rows", "seen_at", "typical_s")
+    __slots__ = ("calls", "enough", "fresh", "high_s", "recent", "rows", "seen_at", "typical_s")
 
     def __init__(self) -> None:
-        self.recent: list[tuple[float, float]] = []
-        self.fresh: list[tuple[float, float]] = []
+        self.recent: deque[tuple[float, float]] = deque(maxlen=KEPT_CALLS)
+        self.calls = self.fresh = 0  # seen; and since it was last settled
         self.enough = 1
         self.seen_at = 0
         self.rows = self.high_s = self.typical_s = 0.0

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twofold._blame import one_line, said, traceback_text
+from twofold._blame import is_out_of_memory, one_line, said, traceback_text
 from twofold._columns import Batch
 from twofold._errors import BadRow, RowFailure, WrongResult
 
@@ -31,10 +31,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Result:
-    """The rows that were answered, in order, and why each of the others was not, by its position in the batch."""
+    """The rows that were answered, in order, and why each of the others was not, by its position in the batch.
+
+    `exhausted_rows`: the fewest rows (more than one) that ran out of memory together; 0 when that did not happen.
+    """
 
     outputs: Batch
     failures: dict[int, RowFailure] = field(default_factory=dict)
+    exhausted_rows: int = 0
 
 
 class StreamBroke(Exception):
@@ -238,8 +242,11 @@ class Runner:
         answered: list[tuple[int, Batch]] = []
         failures: dict[int, RowFailure] = {}
         failing = [(0, batch.n_rows, error)]
+        exhausted_rows = 0
         while failing:
             start, stop, error = failing.pop()
+            if stop - start > 1 and is_out_of_memory(error):
+                exhausted_rows = min(exhausted_rows or batch.n_rows, stop - start)
             if stop - start == 1:
                 failures[start] = failure_of(error, with_traceback=len(failures) < TRACEBACKS_A_CALL)
                 continue
@@ -254,7 +261,7 @@ class Runner:
             failing.extend(reversed(again))
         answered.sort(key=lambda piece: piece[0])
         outputs = Batch.concat([piece for _, piece in answered]) if answered else Batch.from_rows(self._schema, [])
-        return Result(outputs, failures)
+        return Result(outputs, failures, exhausted_rows)
 
     def _nothing(self) -> Result:
         return Result(Batch.from_rows(self._schema, []))

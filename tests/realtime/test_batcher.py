@@ -12,6 +12,7 @@ import pytest
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._realtime.batcher import Batcher, Ticket
+from twofold._realtime.limits import Limits
 from twofold._runner import Result
 
 ROWS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
@@ -25,6 +26,7 @@ class HeldBackend:
         self.call_rows = call_rows
         self.places = places
         self.on_free: Callable[[], None] = lambda: None
+        self.on_held: Callable[[int, float], None] = lambda _rows, _seconds: None
         self.calls: list[tuple[list[int], Callable[[Result], None]]] = []
         self.seen: list[list[int]] = []
 
@@ -60,7 +62,7 @@ class Caller:
 
 def setup(batch_rows: int = 100, **options: Any) -> tuple[HeldBackend, Caller]:
     backend = HeldBackend(**options)
-    return backend, Caller(Batcher(backend, ROWS, batch_rows=batch_rows))
+    return backend, Caller(Batcher(backend, ROWS, ROWS, limits=Limits(batch_rows=batch_rows)))
 
 
 async def tick() -> None:
@@ -101,7 +103,7 @@ def test_an_inline_backend_answers_in_the_tick_and_larger_batches_are_cut():
         assert caller.got == {"a": [10, 20]}
         for _ in range(5):
             await asyncio.sleep(0)
-        assert backend.seen == [[1, 2, 3], [4, 5, 6], [7]]
+        assert backend.seen == [[1, 2], [3, 4, 5], [6, 7]]
         assert caller.got["b"] == [30, 40, 50, 60, 70]
         assert caller.batcher.rows_waiting == 0
 

@@ -76,11 +76,12 @@ def test_answers_carry_failures() -> None:
     }
     for given in (failures, {}):
         outputs = Batch.from_rows(SCHEMA, ROWS[:2])
-        data = b"".join(bytes(piece) for piece in answer_frame(Result(outputs, given)))
-        ((columns, rest),) = frames_of(data, 1 << 20)
-        answered, failed = read_answer(columns, rest, SCHEMA)
-        assert answered.rows() == ROWS[:2]
-        assert failed == given
+        for exhausted_rows in (0, 5):
+            data = b"".join(bytes(piece) for piece in answer_frame(Result(outputs, given, exhausted_rows)))
+            ((columns, rest),) = frames_of(data, 1 << 20)
+            answer = read_answer(columns, rest, SCHEMA)
+            assert answer.outputs.rows() == ROWS[:2]
+            assert (answer.failures, answer.exhausted_rows) == (given, exhausted_rows)
 
 
 def test_hello() -> None:

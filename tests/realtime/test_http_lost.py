@@ -24,10 +24,11 @@ class LosingBackend:
 
     inline = True
     call_rows: int | None = None
-    free = 1
+    free = places = 1
 
     def __init__(self, code: str) -> None:
         self.on_free: Callable[[], None] = lambda: None
+        self.on_held: Callable[[int, float], None] = lambda _rows, _seconds: None
         self._code = code
         self._runner = Runner(twofold.load(models.parity))
 

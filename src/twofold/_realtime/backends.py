@@ -6,10 +6,12 @@ Model processes stand behind the same `Backend` interface, in `model_process`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+import types
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
@@ -23,14 +25,20 @@ LATE = RowFailure("deadline_exceeded", "the model did not answer before the dead
 class Backend(Protocol):
     """Computes calls. Everything happens in the event loop's thread.
 
-    `free` is how many calls may start now; `call_rows` the most rows one call should hold (None: no limit of its
-    own); `inline` says that `start_call` answers before it returns. `on_free` is set by the batcher: the backend
-    calls it whenever `free` has risen for another reason than a finished call (a process joined).
+    `free` is how many calls may start now, `places` how many may run at once; `call_rows` the most rows one call
+    should hold (None: no limit of its own); `inline` says that `start_call` answers before it returns. The batcher
+    sets what the backend then calls: `on_free` whenever `free` or `places` has changed for another reason than a call
+    (a process joined), `on_held` with the rows of a call and the seconds it has held the event loop, where that is
+    not all of the call.
     """
 
     inline: bool
     call_rows: int | None
     on_free: Callable[[], None]
+    on_held: Callable[[int, float], None]
+
+    @property
+    def places(self) -> int: ...
 
     @property
     def free(self) -> int: ...
@@ -38,13 +46,13 @@ class Backend(Protocol):
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         """Compute the batch; `done` is called once, with every row either answered or failed.
 
-        `deadline` is a time of the loop's clock (seconds). A call that is not over by then is given up, its rows
+        `deadline` is a time of `time.monotonic`. A call that is not over by then is given up, its rows
         failing with `deadline_exceeded`. `free` has risen again when `done` is called.
         """
         ...
 
 
-def _nobody() -> None:
+def _nobody(*_: object) -> None:
     pass
 
 
@@ -53,10 +61,11 @@ class InlineBackend:
 
     inline = True
     call_rows: int | None = None
-    free = 1
+    free = places = 1
 
     def __init__(self, runner: Runner) -> None:
         self.on_free: Callable[[], None] = _nobody
+        self.on_held: Callable[[int, float], None] = _nobody
         self._run = runner.run
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:  # noqa: ARG002
@@ -75,27 +84,51 @@ class WaitingBackend:
     def __init__(self, runner: Runner) -> None:
         model = runner.model
         self.on_free: Callable[[], None] = _nobody
+        self.on_held: Callable[[int, float], None] = _nobody
         self.call_rows: int | None = 1 if model.form == "rows" else None
-        self._limit = (model.concurrency if model.is_async else model.threads) or 1
-        self._pool = None if model.is_async else ThreadPoolExecutor(self._limit, thread_name_prefix="twofold-call")
+        self.places = (model.concurrency if model.is_async else model.threads) or 1
+        self._pool = None if model.is_async else ThreadPoolExecutor(self.places, thread_name_prefix="twofold-call")
         self._runner = runner
         self._running: set[asyncio.Future[Result]] = set()
 
     @property
     def free(self) -> int:
-        return self._limit - len(self._running)
+        return self.places - len(self._running)
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         loop = asyncio.get_running_loop()
         call: asyncio.Future[Result]
         if self._pool is None:
-            call = loop.create_task(self._runner.run_async(batch))
+            call = loop.create_task(self._run(batch))
         else:
             call = loop.run_in_executor(self._pool, self._runner.run, batch)
         self._running.add(call)
         answer_once = _Once(done)
-        late = loop.call_at(deadline, self._give_up, call, batch.n_rows, answer_once)
+        late = loop.call_later(deadline - time.monotonic(), self._give_up, call, batch.n_rows, answer_once)
         call.add_done_callback(partial(self._ended, batch.n_rows, answer_once, late))
+
+    @types.coroutine
+    def _run(self, batch: Batch) -> Generator[Any, Any, Result]:
+        """`run_async`, driven by hand to see how long its steps hold the event loop."""
+        steps = self._runner.run_async(batch)
+        held_s, began = 0.0, time.perf_counter()
+        step: Callable[[], Any] = partial(steps.send, None)
+        try:
+            while True:
+                waits_for = step()
+                held_s += time.perf_counter() - began
+                try:
+                    sent = yield waits_for
+                    step = partial(steps.send, sent)
+                except BaseException as error:  # a cancellation: it is the coroutine's to take
+                    step = partial(steps.throw, error)
+                began = time.perf_counter()
+        except StopIteration as end:
+            self.on_held(batch.n_rows, held_s + time.perf_counter() - began)
+            result: Result = end.value
+            return result
+        finally:
+            steps.close()
 
     def _give_up(self, call: asyncio.Future[Result], n_rows: int, done: _Once) -> None:
         done(self._all_failed(n_rows, LATE))

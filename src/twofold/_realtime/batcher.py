@@ -1,91 +1,82 @@
 """Gathers waiting rows into the next call, and never waits for more.
 
-Rows that arrived in this tick of the event loop, or while the previous call ran, make the next batch. An idle model
-starts at once; nothing is gathered that a free process could start now.
+Rows that arrived in this tick of the event loop, or while the previous call ran, make the next batch, the earliest
+deadline first. An idle model starts at once; nothing is gathered that a free process could start now. How many rows a
+call holds, and whether a request can be answered in time at all, is told by t(n): see `Pace`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
-from twofold._realtime.backends import Backend
+from twofold._realtime.limits import Limits, Refused
+from twofold._realtime.pace import Pace
+from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from twofold._profile import Profile
+    from twofold._realtime.backends import Backend
+    from twofold._realtime.counters import Counters
     from twofold._runner import Result
 
 __all__ = ["Answers", "Batcher", "Ticket"]
 
-# From the outputs of a call (n rows) to n answers, in a caller's own form: tuples, JSON texts.
-Answers = Callable[[Batch], Sequence[Any]]
-
 EXPIRED = RowFailure("deadline_exceeded", "the deadline passed before the row was answered")
-
-
-class Ticket:
-    """The rows of one request on their way: the answers travel in it, and it can be taken back."""
-
-    open = True
-    started = 0  # rows handed to a call so far
-    answered = 0  # rows with an answer so far, where the rows went into several calls
-    results: list[Any] | None = None
-    timer: asyncio.TimerHandle | None = None
-
-    def __init__(
-        self,
-        batcher: Batcher,
-        rows: Sequence[tuple[Any, ...]],
-        answers: Answers,
-        done: Callable[[Sequence[Any]], None],
-        deadline: float,
-    ) -> None:
-        self.batcher = batcher
-        self.rows = rows
-        self.answers = answers
-        self.done = done
-        self.deadline = deadline  # of the loop's clock, seconds
-
-    @property
-    def waiting(self) -> bool:
-        """No row of it has reached a model yet."""
-        return self.open and not self.started
-
-    def cancel(self) -> None:
-        """Take the rows out of the queue; `done` will not be called."""
-        if self.open:
-            self.batcher.close(self)
-
-    def deliver(self, first: int, answers: Sequence[Any]) -> None:
-        """Answers of rows `first`…; the last ones end the ticket."""
-        if self.results is None:
-            self.results = [None] * len(self.rows)
-        self.results[first : first + len(answers)] = answers
-        self.answered += len(answers)
-        if self.answered == len(self.rows):
-            self.batcher.finish(self, self.results)
+# What a request that waits takes beside its body.
+REQUEST_BYTES = 1000
+TIMER_S = 0.001  # the event loop's timers are not more exact
+NEVER = float("inf")
 
 
 class Batcher:
-    """One queue of rows in front of one backend. Lives in one event loop."""
+    """The rows that wait in front of one backend. Lives in one event loop.
 
-    def __init__(self, backend: Backend, schema: pa.Schema, *, batch_rows: int) -> None:
+    Requests of more rows than a call takes stand in a line of their own; while there are others, every second call is
+    theirs.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        inputs: pa.Schema,
+        outputs: pa.Schema,
+        *,
+        limits: Limits,
+        profile: Profile | None = None,
+        metrics: Counters | None = None,
+    ) -> None:
         self._backend = backend
-        self._schema = schema
-        self._call_rows = min(batch_rows, backend.call_rows or batch_rows)
-        self._queue: OrderedDict[Ticket, None] = OrderedDict()
+        self._inline = backend.inline
+        self._inputs = inputs
+        self._outputs = outputs
+        self._deadline_s = limits.deadline_s
+        self._queue_bytes = limits.queue_bytes
+        self._metrics = metrics
+        most_rows = min(limits.batch_rows, backend.call_rows or limits.batch_rows)
+        self.pace = Pace(profile, most_rows, inline=backend.inline)
+        self._line = Line()
+        self._bulk = Line()
+        self._bulk_is_next = False
         self._rows_waiting = 0
+        self._bytes_waiting = 0
+        self._row_s = self._call_s = 0.0  # what a row that waits, and a call, take
+        self._running: set[_Call] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
         self._pump_is_due = False
         self.calls_started = 0
         self.rows_started = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        backend.on_free = self._wake
+        backend.on_free = self._freed
+        backend.on_held = self.pace.held
+        self._renew()
 
     @property
     def rows_waiting(self) -> int:
@@ -98,45 +89,162 @@ class Batcher:
         answers: Answers,
         done: Callable[[Sequence[Any]], None],
         *,
-        deadline_s: float,
+        deadline_s: float | None = None,
+        n_bytes: int = 0,
     ) -> Ticket:
-        """Queue at least one row; `done` gets one answer or `RowFailure` a row, after this returned."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        ticket = Ticket(self, rows, answers, done, loop.time() + deadline_s)
-        if not self._backend.inline:
-            ticket.timer = loop.call_at(ticket.deadline, self._expire, ticket)
-        self._queue[ticket] = None
-        self._rows_waiting += len(rows)
+        """Queue at least one row; `done` gets one answer or `RowFailure` a row, after this returned. Raises Refused."""
+        return self._queue(RowsTicket(self, rows, answers, done), deadline_s, n_bytes)
+
+    def submit_batch(
+        self, batch: Batch, done: Callable[[Result], None], *, deadline_s: float | None = None, n_bytes: int = 0
+    ) -> Ticket:
+        """The same with columns; `done` gets one Result for all rows."""
+        return self._queue(BatchTicket(self, batch, self._outputs, done), deadline_s, n_bytes)
+
+    def _queue(self, ticket: Ticket, deadline_s: float | None, n_bytes: int) -> Ticket:
+        limit_s = self._deadline_s
+        if deadline_s is not None and deadline_s < limit_s:
+            limit_s = deadline_s
+        n_rows = ticket.n_rows
+        waiting = self._rows_waiting + n_rows
+        ticket.n_bytes = n_bytes = n_bytes + REQUEST_BYTES
+        now = ticket.came = time.monotonic()
+        ticket.deadline = deadline = now + limit_s
+        bulk = n_rows > self.pace.call_rows
+        if waiting * self._row_s + self._call_s > limit_s or self._bytes_waiting + n_bytes > self._queue_bytes:
+            self._admit(ticket, limit_s, bulk)
+        self._rows_waiting = waiting
+        self._bytes_waiting += n_bytes
+        if bulk:
+            ticket.bulk = True
+            self._bulk.put(ticket)
+        else:
+            self._line.put(ticket)
         if not self._pump_is_due:
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
             self._pump_is_due = True
-            loop.call_soon(self._pump)
+            self._loop.call_soon(self._pump)
+        if deadline < self._timer_at and not self._inline:
+            self._set_timer(deadline, now)
+        if self._metrics is not None:
+            self._metrics.arrived()
         return ticket
+
+    # ---- admission ----
+
+    def _admit(self, ticket: Ticket, limit_s: float, bulk: bool) -> None:
+        """Raise Refused if the request cannot be answered in time, or there is no room for it. An idle model takes
+        whatever comes: what is known of it may be wrong."""
+        if not self._rows_waiting and self._backend.free > 0:
+            return
+        if self._bytes_waiting + ticket.n_bytes > self._queue_bytes:
+            raise self._refused("queue", self._rows_waiting * self._row_s)
+        line, now = self._line, ticket.came
+        if bulk:
+            # every second call is theirs while others wait, and others will come
+            before = 2 * self._bulk.rows_before(ticket.deadline) + min(line.rows, ticket.n_rows)
+        else:
+            before = line.rows_before(ticket.deadline)
+            before += min(before + self.pace.call_rows, self._bulk.rows)
+        needed_s = self._seconds_until_done(before + ticket.n_rows, now)
+        if needed_s > limit_s:
+            raise self._refused("deadline", needed_s - limit_s)
+        latest = line.latest
+        if ticket.deadline < latest and not bulk:  # those it would overtake must not be late by that
+            late_s = self._seconds_until_done(line.rows + ticket.n_rows, now) - (latest - now)
+            if late_s > 0:
+                raise self._refused("deadline", late_s)
+
+    def _seconds_until_done(self, rows: int, now: float) -> float:
+        """Until the last of so many rows would be answered, if they were all that is to be done."""
+        pace = self.pace
+        residual_s = 0.0
+        if self._backend.free <= 0 and self._running:
+            residual_s = max(0.0, min(call.ends for call in self._running) - now)
+        last = min(rows, pace.call_rows)
+        return residual_s + (rows - last) * self._row_s + pace.seconds_for(last)
+
+    def _refused(self, reason: Any, after_s: float) -> Refused:
+        if self._metrics is not None:
+            self._metrics.refused(reason)
+        return Refused(reason, after_s)
+
+    def _renew(self) -> None:
+        pace = self.pace
+        self._row_s = pace.row_s / max(1, self._backend.places)
+        self._call_s = 2 * pace.call_s  # one that has just begun, and its own
+
+    # ---- the end of a ticket ----
 
     def close(self, ticket: Ticket) -> None:
         """End a ticket: what is left of it in the queue will not be computed, what is computed is dropped."""
         ticket.open = False
-        if ticket.timer is not None:
-            ticket.timer.cancel()
-        if ticket.started < len(ticket.rows):
-            del self._queue[ticket]
-            self._rows_waiting -= len(ticket.rows) - ticket.started
+        left = ticket.n_rows - ticket.started
+        if left:
+            (self._bulk if ticket.bulk else self._line).closed(ticket)
+            self._rows_waiting -= left
+            self._bytes_waiting -= ticket.n_bytes
+        if self._metrics is not None:
+            self._metrics.left((time.monotonic() - ticket.came,))
 
-    def finish(self, ticket: Ticket, results: Sequence[Any]) -> None:
+    def _finish(self, ticket: Ticket, done: Callable[[Any], None], result: Any) -> None:
         """End a ticket with its answers. A caller that fails to take them must not harm its neighbours."""
-        if ticket.timer is None and ticket.started == len(ticket.rows):
+        if ticket.started == ticket.n_rows and self._metrics is None:
             ticket.open = False
         else:
             self.close(ticket)
         try:
-            ticket.done(results)
+            done(result)
         except Exception as error:
             assert self._loop is not None
             self._loop.call_exception_handler({"message": "an answer could not be delivered", "exception": error})
 
-    def _expire(self, ticket: Ticket) -> None:
-        self.finish(ticket, [EXPIRED] * len(ticket.rows))
+    def _fail(self, ticket: Ticket, failure: RowFailure) -> None:
+        self._finish(ticket, ticket.fail, failure)
+
+    def _drop_late(self, late: list[Ticket]) -> None:
+        """Tickets that have left their line because their deadline has passed."""
+        for ticket in late:
+            self._rows_waiting -= ticket.n_rows - ticket.started
+            ticket.started = ticket.n_rows
+            self._fail(ticket, EXPIRED)
+
+    def _set_timer(self, deadline: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(max(deadline - now, TIMER_S), self._expire)
+
+    def _expire(self) -> None:
+        """Fail every request whose deadline has passed, waiting or in a call; then sleep until the next one."""
+        now = time.monotonic()
+        self._timer, self._timer_at = None, NEVER
+        for line in (self._line, self._bulk):
+            late = line.expired(now + TIMER_S)
+            self._bytes_waiting -= sum(ticket.n_bytes for ticket in late)
+            self._drop_late(late)
+        next_at = NEVER
+        for call in list(self._running):
+            for ticket, _, _ in call.parts:
+                if ticket.open:
+                    if ticket.deadline <= now + TIMER_S:
+                        self._fail(ticket, EXPIRED)
+                    else:
+                        next_at = min(next_at, ticket.deadline)
+        heads = [head.deadline for line in (self._line, self._bulk) if (head := line.head()) is not None]
+        next_at = min([next_at, *heads])
+        if next_at < min(NEVER, self._timer_at):
+            self._set_timer(next_at, now)
+
+    # ---- calls ----
+
+    def _freed(self) -> None:
+        """The backend has a place for a call, or another number of places."""
+        self._renew()
+        self._wake()
 
     def _wake(self) -> None:
         if self._rows_waiting and not self._pump_is_due and self._loop is not None:
@@ -148,76 +256,126 @@ class Batcher:
         self._pump_is_due = False
         backend = self._backend
         while self._rows_waiting and (free := backend.free) > 0:
-            # Shared out, so that no free process idles while another gets two rows.
-            self._start_call(min(self._call_rows, -(-self._rows_waiting // free)))
-            if backend.inline:
+            line = self._line
+            if self._bulk.rows and (self._bulk_is_next or not line.rows):
+                line = self._bulk
+                self._bulk_is_next = False
+            else:
+                self._bulk_is_next = True
+            self._start_call(line, free)
+            if self._inline:
                 self._wake()
                 return
 
-    def _start_call(self, room: int) -> None:
-        assert self._loop is not None
-        now = self._loop.time()
-        parts: list[tuple[Ticket, int, int]] = []  # a ticket, its first row in this call, how many
-        rows: list[tuple[Any, ...]] = []
-        last_deadline = now
-        queue = self._queue
-        while room and queue:
-            ticket = next(iter(queue))
-            deadline = ticket.deadline
-            if deadline <= now:
-                self._expire(ticket)
-                continue
-            if deadline > last_deadline:
-                last_deadline = deadline
-            first, in_all = ticket.started, len(ticket.rows)
-            if in_all - first <= room:
-                count = ticket.started = in_all
-                del queue[ticket]
-                if first:
-                    count -= first
-                    rows += ticket.rows[first:]
-                else:
-                    rows += ticket.rows
-            else:
-                count = room
-                ticket.started = first + room
-                rows += ticket.rows[first : first + room]
-            parts.append((ticket, first, count))
-            room -= count
-        self._rows_waiting -= len(rows)
-        if not rows:
-            return
-        try:
-            self.calls_started += 1
-            self.rows_started += len(rows)
-            batch = Batch.from_rows(self._schema, rows)
-            self._backend.start_call(batch, partial(self._deliver, parts), last_deadline)
-        except Exception as error:
-            failure = self._reported(error)
-            for ticket, first, count in parts:
-                if ticket.open:
-                    ticket.deliver(first, [failure] * count)
+    def _room(self, line: Line, head: Ticket, free: int, now: float) -> int:
+        """How many rows the next call takes."""
+        pace = self.pace
+        room = pace.call_rows
+        rows = line.rows
+        if free > 1 or not self._inline:
+            # Shared out, so that no free process idles while another gets two rows.
+            most = -(-rows // free)
+            if most < room:
+                room = most
+            busy = len(self._running)
+            if busy and room > 1 and (least := -(-rows // (free + busy))) < room:
+                busy_s = max(0.0, min(call.ends for call in self._running) - now)
+                room = pace.fair_share(rows, least, room, busy_s)
+        left_s = head.deadline - now
+        if self._call_s > left_s:  # a call must not last so long that the rows in it are late by that
+            wanted_s = min(left_s, (head.deadline - head.came) / 2)
+            if pace.seconds_for(room) > wanted_s:
+                room = min(room, pace.rows_within(wanted_s))
+        return room
 
-    def _deliver(self, parts: list[tuple[Ticket, int, int]], result: Result) -> None:
-        """Cut the result of a call into the answers of its tickets."""
+    def _start_call(self, line: Line, free: int) -> None:
+        head = line.head()
+        if head is None:
+            return
+        now = time.monotonic()
+        # A row that would be late anyway must not make others late, too.
+        soonest = now + self.pace.least_s if line.rows > head.n_rows else now
+        gathered = line.take(self._room(line, head, free, now), soonest)
+        self._bytes_waiting -= gathered.n_bytes
+        if gathered.late:
+            self._drop_late(gathered.late)
+        n_rows, parts = gathered.n_rows, gathered.parts
+        if not n_rows:
+            return
+        self._rows_waiting -= n_rows
+        self.calls_started += 1
+        self.rows_started += n_rows
+        call = _Call(self, parts, n_rows, now)
+        try:
+            rows = gathered.rows
+            batch = self._joined(parts) if rows is None else Batch.from_rows(self._inputs, rows)
+            if self._inline:
+                self._backend.start_call(batch, call, now)
+            else:
+                call.ends = now + self.pace.seconds_for(n_rows)
+                self._running.add(call)
+                self._backend.start_call(batch, call, max(ticket.deadline for ticket, _, _ in parts))
+        except Exception as error:
+            self._running.discard(call)
+            failure = self._reported(error)
+            for ticket, _, _ in parts:
+                if ticket.open:
+                    self._fail(ticket, failure)
+
+    def _joined(self, parts: list[Part]) -> Batch:
+        """The batch of a call in which some rows are columns."""
+        pieces: list[Batch] = []
+        for ticket, first, n_rows in parts:
+            if isinstance(ticket, BatchTicket):
+                batch = ticket.batch
+            else:
+                assert ticket.rows is not None
+                batch = Batch.from_rows(self._inputs, list(ticket.rows))
+            pieces.append(batch if n_rows == ticket.n_rows else batch.slice(first, first + n_rows))
+        return Batch.concat(pieces)
+
+    def ended(self, call: _Call, result: Result) -> None:
+        """A call is over: cut its result into the answers of its tickets."""
+        seconds = time.monotonic() - call.began
+        n_rows = call.n_rows
+        if self._inline:
+            self.pace.held(n_rows, seconds)
+        else:
+            self._running.discard(call)
+        if result.outputs.n_rows and self.pace.learn(n_rows, seconds):
+            self._renew()
+        if result.exhausted_rows:
+            self.pace.shrink(result.exhausted_rows)
+            self._renew()
+        if self._metrics is not None:
+            queued_s = [call.began - ticket.came for ticket, first, _ in call.parts if not first]
+            self._metrics.called(n_rows, len(result.failures), seconds, queued_s)
+        self._deliver(call.parts, result)
+        if self._rows_waiting:
+            self._wake()
+
+    def _deliver(self, parts: list[Part], result: Result) -> None:
         form: Answers | None = None  # nearly always the same for all tickets of a call
         items: Sequence[Any] = ()
         position = 0
-        for ticket, first, count in parts:
-            if ticket.open:
+        for ticket, first, n_rows in parts:
+            if not ticket.open:
+                pass
+            elif isinstance(ticket, RowsTicket):
                 if ticket.answers is not form:
                     form = ticket.answers
                     try:
                         items = _in_order(form(result.outputs), result.failures)
                     except Exception as error:
                         items = [self._reported(error)] * (result.outputs.n_rows + len(result.failures))
-                answers = items[position : position + count]
-                if count == len(ticket.rows):
-                    self.finish(ticket, answers)
-                else:
-                    ticket.deliver(first, answers)
-            position += count
-        self._wake()
+                answers = items[position : position + n_rows]
+                if n_rows == ticket.n_rows:
+                    self._finish(ticket, ticket.done, answers)
+                elif ticket.add(first, answers):
+                    self._finish(ticket, ticket.done, ticket.results)
+            elif isinstance(ticket, BatchTicket) and ticket.add(first, n_rows, *_cut(result, position, n_rows, first)):
+                self._finish(ticket, ticket.done, ticket.result())
+            position += n_rows
 
     def _reported(self, error: Exception) -> RowFailure:
         """Something of ours broke around a call: its callers are told, and the loop's handler gets the traceback."""
@@ -226,9 +384,36 @@ class Batcher:
         return RowFailure("model_failed", str(error), type(error).__name__)
 
 
+class _Call:
+    """A call that runs; it is called itself when there is a result."""
+
+    __slots__ = ("batcher", "began", "ends", "n_rows", "parts")
+
+    def __init__(self, batcher: Batcher, parts: list[Part], n_rows: int, began: float) -> None:
+        self.batcher = batcher
+        self.parts = parts
+        self.n_rows = n_rows
+        self.began = began
+        self.ends = began  # when it will be over, as far as is known
+
+    def __call__(self, result: Result) -> None:
+        self.batcher.ended(self, result)
+
+
 def _in_order(answers: Sequence[Any], failures: dict[int, RowFailure]) -> Sequence[Any]:
     """One item per row of the call: answers in order, a failure at each place that has one."""
     if not failures:
         return answers
     answered = iter(answers)
     return [failures[i] if i in failures else next(answered) for i in range(len(answers) + len(failures))]
+
+
+def _cut(result: Result, position: int, n_rows: int, first: int) -> tuple[Batch, dict[int, RowFailure]]:
+    """Of the rows from `position` on: the answers, and the failures of the others, counted from `first`."""
+    outputs, failures = result.outputs, result.failures
+    if not failures:
+        return outputs if n_rows == outputs.n_rows else outputs.slice(position, position + n_rows), {}
+    failed = [at for at in failures if position <= at < position + n_rows]
+    start = position - sum(at < position for at in failures)
+    cut = outputs.slice(start, start + n_rows - len(failed))
+    return cut, {at - position + first: failures[at] for at in failed}

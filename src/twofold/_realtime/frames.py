@@ -2,7 +2,7 @@
 
     frame     size of the columns (8 bytes), size of the rest (8 bytes), columns, rest
     columns   one Arrow IPC record batch message, without its schema: both sides know the Signature
-    rest      JSON: in an answer the rows that failed; in a hello who calls
+    rest      JSON: in an answer the rows that failed, and how many ran out of memory together; in a hello who calls
 
 A call holds columns only. The 16 bytes before the columns keep their buffers aligned.
 """
@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import pyarrow as pa
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
-
-if TYPE_CHECKING:
-    from twofold._runner import Result
+from twofold._runner import Result
 
 __all__ = [
     "Buffer",
@@ -51,6 +49,13 @@ class FailedRow(msgspec.Struct, array_like=True):
     traceback: str
 
 
+class Rest(msgspec.Struct, array_like=True):
+    """Of an answer: what there is to say beside the outputs."""
+
+    failures: list[FailedRow]
+    exhausted_rows: int
+
+
 class Hello(msgspec.Struct):
     """The first frame of a model process."""
 
@@ -58,7 +63,7 @@ class Hello(msgspec.Struct):
     pid: int
 
 
-_failures_decoder = msgspec.json.Decoder(list[FailedRow])
+_rest_decoder = msgspec.json.Decoder(Rest)
 _hello_decoder = msgspec.json.Decoder(Hello)
 
 
@@ -77,20 +82,20 @@ def answer_frame(result: Result) -> list[Buffer]:
     """The frame with what became of every row of a call."""
     columns = result.outputs.arrow().serialize()
     rest = b""
-    if result.failures:
-        rest = msgspec.json.encode(
-            [FailedRow(at, f.code, f.message, f.kind, f.field, f.traceback) for at, f in result.failures.items()]
-        )
+    if result.failures or result.exhausted_rows:
+        failures = [FailedRow(at, f.code, f.message, f.kind, f.field, f.traceback) for at, f in result.failures.items()]
+        rest = msgspec.json.encode(Rest(failures, result.exhausted_rows))
     return [HEADER.pack(columns.size, len(rest)), memoryview(columns), rest]
 
 
-def read_answer(columns: memoryview, rest: memoryview, schema: pa.Schema) -> tuple[Batch, dict[int, RowFailure]]:
-    """The rows that were answered, in order, and the failures of the others by their place in the call."""
+def read_answer(columns: memoryview, rest: memoryview, schema: pa.Schema) -> Result:
+    """What became of the rows of a call."""
     outputs = _batch(columns, schema)
     if not rest:
-        return outputs, {}
-    failed = _failures_decoder.decode(rest)
-    return outputs, {f.row: RowFailure(f.code, f.message, f.kind, f.field, f.traceback) for f in failed}
+        return Result(outputs)
+    said = _rest_decoder.decode(rest)
+    failures = {f.row: RowFailure(f.code, f.message, f.kind, f.field, f.traceback) for f in said.failures}
+    return Result(outputs, failures, said.exhausted_rows)
 
 
 def _batch(columns: memoryview, schema: pa.Schema) -> Batch:

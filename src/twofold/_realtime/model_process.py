@@ -15,6 +15,7 @@ import asyncio
 import hmac
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -62,6 +63,7 @@ class ProcessBackend:
         self.outputs = outputs
         self.token = token
         self.on_free: Callable[[], None] = lambda: None
+        self.on_held: Callable[[int, float], None] = lambda _rows, _seconds: None
         self.on_hung = on_hung
         self._on_count = on_count
         self._listening: asyncio.Server | None = None
@@ -72,6 +74,10 @@ class ProcessBackend:
     @property
     def free(self) -> int:
         return len(self._idle)
+
+    @property
+    def places(self) -> int:
+        return len(self._joined)
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         # The one that was busy last: its caches are warm.
@@ -114,6 +120,7 @@ class ProcessBackend:
             if process in self._idle:
                 self._idle.remove(process)
             self._on_count(len(self._joined))
+            self.on_free()
 
     def idle(self, process: _ModelProcess) -> None:
         self._idle.append(process)
@@ -145,7 +152,7 @@ class _ModelProcess(asyncio.Protocol):
         frame = _in_one(call_frame(batch))
         self._backend.busy(self)
         self._batch, self._done = batch, done
-        self._timer = self._loop.call_at(deadline, self._hung)
+        self._timer = self._loop.call_later(deadline - time.monotonic(), self._hung)
         self._transport.writelines(frame)
 
     def data_received(self, data: bytes) -> None:
@@ -168,9 +175,9 @@ class _ModelProcess(asyncio.Protocol):
     def _answered(self, columns: memoryview, rest: memoryview) -> None:
         if self._done is None:
             raise ValueError("an answer without a call")
-        outputs, failures = read_answer(columns, rest, self._backend.outputs)
+        result = read_answer(columns, rest, self._backend.outputs)
         self._backend.idle(self)
-        self._finish(Result(outputs, failures))
+        self._finish(result)
 
     def _finish(self, result: Result) -> None:
         done = self._done

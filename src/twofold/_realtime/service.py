@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twofold._columns import Batch
-from twofold._errors import RowFailure
+from twofold._profile import Profile
 from twofold._realtime.backends import Backend
 from twofold._realtime.batcher import Answers, Batcher, Ticket
 from twofold._realtime.limits import Limits
-from twofold._runner import Result
 
 if TYPE_CHECKING:
-    from twofold._profile import Profile
+    from twofold._realtime.counters import Counters
+    from twofold._runner import Result
     from twofold._signature import Signature
 
 __all__ = ["Service"]
@@ -41,16 +41,24 @@ class Service:
         limits: Limits = USUAL,
         example: tuple[Any, ...] | None = None,
         profile: Profile | None = None,
+        metrics: Counters | None = None,
     ) -> None:
         self.signature = signature
         self.version = version
         self.name = name
         self.example = example
         self.limits = limits
-        self.profile = profile
+        self.profile = Profile() if profile is None else profile
         self.ready = True
         self.draining = False
-        self._batcher = Batcher(backend, signature.input_schema, batch_rows=limits.batch_rows)
+        self._batcher = Batcher(
+            backend,
+            signature.input_schema,
+            signature.output_schema,
+            limits=limits,
+            profile=self.profile,
+            metrics=metrics,
+        )
 
     @property
     def accepting(self) -> bool:
@@ -73,7 +81,7 @@ class Service:
         *,
         answers: Answers = Batch.rows,
         deadline_s: float | None = None,
-        n_bytes: int = 0,  # noqa: ARG002
+        n_bytes: int = 0,
     ) -> Ticket:
         """Answer these canonical rows (at least one); `n_bytes` is the size of the body they came in.
 
@@ -82,19 +90,11 @@ class Service:
 
         Raises Refused, at once, when the work ahead leaves no time for it, or no memory is left for what waits.
         """
-        most_s = self.limits.deadline_s
-        limit_s = most_s if deadline_s is None else min(deadline_s, most_s)
-        return self._batcher.submit(rows, answers, done, deadline_s=limit_s)
+        return self._batcher.submit(rows, answers, done, deadline_s=deadline_s, n_bytes=n_bytes)
 
     def submit_batch(
         self, batch: Batch, done: Callable[[Result], None], *, deadline_s: float | None = None, n_bytes: int = 0
     ) -> Ticket:
         """Answer the rows of this batch (at least one); `done` is called once, later, with what became of them all,
         in order. As `submit` otherwise, but columns stay columns."""
-
-        def finish(answers: Sequence[Any]) -> None:
-            failures = {at: answer for at, answer in enumerate(answers) if isinstance(answer, RowFailure)}
-            rows = [answer for answer in answers if not isinstance(answer, RowFailure)]
-            done(Result(Batch.from_rows(self.signature.output_schema, rows), failures))
-
-        return self.submit(batch.rows(), finish, deadline_s=deadline_s, n_bytes=n_bytes)
+        return self._batcher.submit_batch(batch, done, deadline_s=deadline_s, n_bytes=n_bytes)

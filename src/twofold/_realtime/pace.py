@@ -1,0 +1,101 @@
+"""How many rows the next call should hold, and how long what waits will take: decided by t(n), as it is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twofold._profile import Profile
+
+__all__ = ["INLINE_CALL_S", "SLOW_ROW_S", "Pace"]
+
+# An inline call lasts no longer, unless one row does: the event loop serves in between.
+INLINE_CALL_S: Final = 0.0005
+# A one-row call that holds the event loop for longer does not belong there; so many in a row are not an accident.
+SLOW_ROW_S: Final = 0.005
+SLOW_CALLS: Final = 3
+# A larger call is worth its latency as long as it makes a row cheaper by more than this.
+GAIN: Final = 0.03
+# Sizes up to this one are tried, so that a gain can be seen at all.
+TRIED_ROWS: Final = 5
+# Of calls as long as nothing is known.
+FIRST_ROWS: Final = 16
+
+
+class Pace:
+    """What the Batcher goes by. `call_rows`: the most rows of the next call; `call_s`: what such a call takes;
+    `row_s`: what a row of it takes; `least_s`: what a call of one row takes; 0.0 as long as nothing is known.
+
+    `on_slow` is told the seconds of the last of three one-row calls in a row that held the event loop up.
+    """
+
+    def __init__(self, profile: Profile | None, most_rows: int, *, inline: bool) -> None:
+        self.profile = profile
+        self.on_slow: Callable[[float], None] | None = None
+        self.call_rows = self._most_rows = most_rows
+        self.call_s = self.row_s = self.least_s = 0.0
+        self._inline = inline
+        self._slow_calls = 0
+        self._changes = -1
+        if profile is not None:
+            self._renew(profile)
+
+    def learn(self, n_rows: int, seconds: float) -> bool:
+        """A call took so long. Whether the pace has changed."""
+        profile = self.profile
+        if profile is None:
+            return False
+        profile.learn(n_rows, seconds)
+        if profile.changes == self._changes:
+            return False
+        self._renew(profile)
+        return True
+
+    def held(self, n_rows: int, seconds: float) -> None:
+        """A call held the event loop for so long."""
+        if n_rows == 1:
+            self._slow_calls = self._slow_calls + 1 if seconds > SLOW_ROW_S else 0
+            if self._slow_calls == SLOW_CALLS and self.on_slow is not None:
+                self.on_slow(seconds)
+
+    def shrink(self, n_rows: int) -> None:
+        """A call with so many rows ran out of memory."""
+        if self.profile is None:
+            self._most_rows = self.call_rows = max(1, min(self._most_rows, n_rows // 2))
+        else:
+            self.profile.shrink(n_rows)
+            self._renew(self.profile)
+
+    def seconds_for(self, n_rows: int) -> float:
+        """What nine of ten calls with so many rows stay within."""
+        return 0.0 if self.profile is None else self.profile.seconds_for(n_rows)
+
+    def rows_within(self, seconds: float) -> int:
+        """The most rows whose call takes no longer; at least 1."""
+        return self.call_rows if self.profile is None else min(self.call_rows, self.profile.rows_within(seconds))
+
+    def fair_share(self, rows: int, least: int, most: int, busy_s: float) -> int:
+        """How many of the `rows` that wait a free place should take, so that a place which is busy for another
+        `busy_s` would be done with the rest no earlier: between `least` and `most`."""
+        profile = self.profile
+        if profile is None or not profile.known:
+            return most
+        while least < most:
+            middle = (least + most) // 2
+            if profile.typical_s(middle) >= busy_s + profile.typical_s(rows - middle):
+                most = middle
+            else:
+                least = middle + 1
+        return least
+
+    def _renew(self, profile: Profile) -> None:
+        self._changes = profile.changes
+        most = min(self._most_rows, profile.most_rows or self._most_rows)
+        if not profile.known:
+            self.call_rows = min(most, FIRST_ROWS)
+            return
+        best = profile.rows_within(INLINE_CALL_S) if self._inline else profile.worthwhile_rows(GAIN, TRIED_ROWS)
+        self.call_rows = rows = min(most, best)
+        self.call_s = profile.seconds_for(rows)
+        self.row_s = profile.typical_s(rows) / rows
+        self.least_s = profile.typical_s(1)
