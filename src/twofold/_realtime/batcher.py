@@ -33,6 +33,8 @@ EXPIRED = RowFailure("deadline_exceeded", "the deadline passed before the row wa
 REQUEST_BYTES = 1000
 TIMER_S = 0.001  # the event loop's timers are not more exact
 NEVER = float("inf")
+# Inline, calls that are known to be shorter are not fitted to deadlines.
+HURRY_S = 0.002
 
 
 class Batcher:
@@ -93,29 +95,31 @@ class Batcher:
         n_bytes: int = 0,
     ) -> Ticket:
         """Queue at least one row; `done` gets one answer or `RowFailure` a row, after this returned. Raises Refused."""
-        return self._queue(RowsTicket(self, rows, answers, done), deadline_s, n_bytes)
+        n_rows = len(rows)
+        ticket = RowsTicket(self, rows, n_rows, answers, done)
+        self._queue(ticket, n_rows, deadline_s, n_bytes)
+        return ticket
 
     def submit_batch(
         self, batch: Batch, done: Callable[[Result], None], *, deadline_s: float | None = None, n_bytes: int = 0
     ) -> Ticket:
         """The same with columns; `done` gets one Result for all rows."""
-        return self._queue(BatchTicket(self, batch, self._outputs, done), deadline_s, n_bytes)
+        ticket = BatchTicket(self, batch, self._outputs, done)
+        self._queue(ticket, batch.n_rows, deadline_s, n_bytes)
+        return ticket
 
-    def _queue(self, ticket: Ticket, deadline_s: float | None, n_bytes: int) -> Ticket:
-        limit_s = self._deadline_s
-        if deadline_s is not None and deadline_s < limit_s:
-            limit_s = deadline_s
-        n_rows = ticket.n_rows
-        waiting = self._rows_waiting + n_rows
+    def _queue(self, ticket: Ticket, n_rows: int, deadline_s: float | None, n_bytes: int) -> None:
+        limit_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
         ticket.n_bytes = n_bytes = n_bytes + REQUEST_BYTES
         now = ticket.came = time.monotonic()
         ticket.deadline = deadline = now + limit_s
-        bulk = n_rows > self.pace.call_rows
-        if waiting * self._row_s + self._call_s > limit_s or self._bytes_waiting + n_bytes > self._queue_bytes:
-            self._admit(ticket, limit_s, bulk)
+        waiting = self._rows_waiting + n_rows
+        n_bytes += self._bytes_waiting
+        if waiting * self._row_s + self._call_s > limit_s or n_bytes > self._queue_bytes:
+            self._admit(ticket, limit_s)
         self._rows_waiting = waiting
-        self._bytes_waiting += n_bytes
-        if bulk:
+        self._bytes_waiting = n_bytes
+        if n_rows > self.pace.call_rows:
             ticket.bulk = True
             self._bulk.put(ticket)
         else:
@@ -129,11 +133,10 @@ class Batcher:
             self._set_timer(deadline, now)
         if self._metrics is not None:
             self._metrics.arrived()
-        return ticket
 
     # ---- admission ----
 
-    def _admit(self, ticket: Ticket, limit_s: float, bulk: bool) -> None:
+    def _admit(self, ticket: Ticket, limit_s: float) -> None:
         """Raise Refused if the request cannot be answered in time, or there is no room for it. An idle model takes
         whatever comes: what is known of it may be wrong."""
         if not self._rows_waiting and self._backend.free > 0:
@@ -141,6 +144,7 @@ class Batcher:
         if self._bytes_waiting + ticket.n_bytes > self._queue_bytes:
             raise self._refused("queue", self._rows_waiting * self._row_s)
         line, now = self._line, ticket.came
+        bulk = ticket.n_rows > self.pace.call_rows
         if bulk:
             # every second call is theirs while others wait, and others will come
             before = 2 * self._bulk.rows_before(ticket.deadline) + min(line.rows, ticket.n_rows)
@@ -267,16 +271,51 @@ class Batcher:
                 self._wake()
                 return
 
+    def _start_call(self, line: Line, free: int) -> None:
+        now = soonest = time.monotonic()
+        room = self.pace.call_rows
+        if not self._inline or self._call_s > HURRY_S:
+            head = line.head()
+            if head is None:
+                return
+            room = self._room(line, head, free, now)
+            if line.rows > head.n_rows:  # a row that would be late anyway must not make others late, too
+                soonest += self.pace.least_s
+        gathered = line.take(room, soonest)
+        self._bytes_waiting -= gathered.n_bytes
+        if gathered.late:
+            self._drop_late(gathered.late)
+        n_rows = gathered.n_rows
+        if not n_rows:
+            return
+        self._rows_waiting -= n_rows
+        self.calls_started += 1
+        self.rows_started += n_rows
+        call = _Call(self, gathered.parts, n_rows, now)
+        rows = gathered.rows
+        try:
+            batch = self._joined(gathered.parts) if rows is None else Batch.from_rows(self._inputs, rows)
+            if self._inline:
+                self._backend.start_call(batch, call, now)
+            else:
+                call.ends = now + self.pace.seconds_for(n_rows)
+                self._running.add(call)
+                self._backend.start_call(batch, call, max(ticket.deadline for ticket, _, _ in gathered.parts))
+        except Exception as error:
+            self._running.discard(call)
+            failure = self._reported(error)
+            for ticket, _, _ in gathered.parts:
+                if ticket.open:
+                    self._fail(ticket, failure)
+
     def _room(self, line: Line, head: Ticket, free: int, now: float) -> int:
         """How many rows the next call takes."""
         pace = self.pace
         room = pace.call_rows
         rows = line.rows
-        if free > 1 or not self._inline:
+        if not self._inline:
             # Shared out, so that no free process idles while another gets two rows.
-            most = -(-rows // free)
-            if most < room:
-                room = most
+            room = min(room, -(-rows // free))
             busy = len(self._running)
             if busy and room > 1 and (least := -(-rows // (free + busy))) < room:
                 busy_s = max(0.0, min(call.ends for call in self._running) - now)
@@ -287,40 +326,6 @@ class Batcher:
             if pace.seconds_for(room) > wanted_s:
                 room = min(room, pace.rows_within(wanted_s))
         return room
-
-    def _start_call(self, line: Line, free: int) -> None:
-        head = line.head()
-        if head is None:
-            return
-        now = time.monotonic()
-        # A row that would be late anyway must not make others late, too.
-        soonest = now + self.pace.least_s if line.rows > head.n_rows else now
-        gathered = line.take(self._room(line, head, free, now), soonest)
-        self._bytes_waiting -= gathered.n_bytes
-        if gathered.late:
-            self._drop_late(gathered.late)
-        n_rows, parts = gathered.n_rows, gathered.parts
-        if not n_rows:
-            return
-        self._rows_waiting -= n_rows
-        self.calls_started += 1
-        self.rows_started += n_rows
-        call = _Call(self, parts, n_rows, now)
-        try:
-            rows = gathered.rows
-            batch = self._joined(parts) if rows is None else Batch.from_rows(self._inputs, rows)
-            if self._inline:
-                self._backend.start_call(batch, call, now)
-            else:
-                call.ends = now + self.pace.seconds_for(n_rows)
-                self._running.add(call)
-                self._backend.start_call(batch, call, max(ticket.deadline for ticket, _, _ in parts))
-        except Exception as error:
-            self._running.discard(call)
-            failure = self._reported(error)
-            for ticket, _, _ in parts:
-                if ticket.open:
-                    self._fail(ticket, failure)
 
     def _joined(self, parts: list[Part]) -> Batch:
         """The batch of a call in which some rows are columns."""
@@ -335,7 +340,7 @@ class Batcher:
         return Batch.concat(pieces)
 
     def ended(self, call: _Call, result: Result) -> None:
-        """A call is over: cut its result into the answers of its tickets."""
+        """A call is over: learn from it, and hand out its answers."""
         seconds = time.monotonic() - call.began
         n_rows = call.n_rows
         if self._inline:
@@ -355,6 +360,7 @@ class Batcher:
             self._wake()
 
     def _deliver(self, parts: list[Part], result: Result) -> None:
+        """Cut the result of a call into the answers of its tickets."""
         form: Answers | None = None  # nearly always the same for all tickets of a call
         items: Sequence[Any] = ()
         position = 0

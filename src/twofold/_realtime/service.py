@@ -61,6 +61,15 @@ class Service:
         )
 
     @property
+    def on_slow(self) -> Callable[[float], None] | None:
+        """Told the seconds of the last of three one-row calls in a row that have held the event loop for over 5 ms."""
+        return self._batcher.pace.on_slow
+
+    @on_slow.setter
+    def on_slow(self, tell: Callable[[float], None] | None) -> None:
+        self._batcher.pace.on_slow = tell
+
+    @property
     def accepting(self) -> bool:
         """What a load balancer asks: may new requests come here?"""
         return self.ready and not self.draining

@@ -69,11 +69,11 @@ class RowsTicket(Ticket):
     answered = 0  # rows with an answer so far, where the rows went into several calls
 
     def __init__(
-        self, keeper: Keeper, rows: Sequence[Row], answers: Answers, done: Callable[[Sequence[Any]], None]
+        self, keeper: Keeper, rows: Sequence[Row], n_rows: int, answers: Answers, done: Callable[[Sequence[Any]], None]
     ) -> None:
         self.keeper = keeper
         self.rows = rows
-        self.n_rows = len(rows)
+        self.n_rows = n_rows
         self.answers = answers
         self.done = done
 
@@ -192,26 +192,37 @@ class Line:
     def take(self, room: int, now: float) -> Gathered:
         """The first rows, at most `room`, of those whose deadline lies after `now`."""
         gathered = Gathered()
-        parts = gathered.parts
+        parts, late = gathered.parts, gathered.late
         rows: list[Row] = []
         columns = False
-        queue = self._queue
         left = room
+        queue, hurried = self._queue, self._hurried
         while left:
-            ticket = queue[0] if queue and not self._hurried and queue[0].open else self.head()
-            if ticket is None:
+            if hurried:
+                found = self.head()
+                if found is None:
+                    break
+                ticket = found
+            elif queue:
+                ticket = queue[0]
+                if not ticket.open:
+                    queue.popleft()
+                    self._gone -= 1
+                    continue
+            else:
                 break
+            first, in_all = ticket.started, ticket.n_rows
+            n_rows = in_all - first
             if ticket.deadline <= now:
                 self._pop(ticket)
-                self.rows -= ticket.n_rows - ticket.started
-                gathered.late.append(ticket)
+                self.rows -= n_rows
+                late.append(ticket)
                 gathered.n_bytes += ticket.n_bytes
                 continue
-            first, n_rows = ticket.started, ticket.n_rows - ticket.started
             if n_rows <= left:
-                ticket.started = ticket.n_rows
+                ticket.started = in_all
                 gathered.n_bytes += ticket.n_bytes
-                if self._hurried:
+                if hurried:
                     self._pop(ticket)
                 else:
                     queue.popleft()
@@ -220,7 +231,7 @@ class Line:
                 ticket.started = first + n_rows
             if ticket.rows is None:
                 columns = True
-            elif n_rows == ticket.n_rows:
+            elif n_rows == in_all:
                 rows += ticket.rows
             else:
                 rows += ticket.rows[first : first + n_rows]
