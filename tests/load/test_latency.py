@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twofold._load.latency import MIN_P99_SAMPLES, allowed_over, summarise
+from twofold._load.latency import MIN_P99_SAMPLES, allowed_over, fewest_samples, percentile, summarise
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,10 @@ def test_p99_is_on_the_safe_side() -> None:
 def test_p99_of_just_enough_samples_is_the_largest() -> None:
     found = summarise([n / 1000 for n in range(MIN_P99_SAMPLES)])
     assert found.p99_ms == found.max_ms
+
+
+@pytest.mark.parametrize(("quantile", "samples"), [(0.5, 1), (0.9, 44), (0.99, 459), (0.999, 4603)])
+def test_a_percentile_is_there_from_its_fewest_samples_on(quantile: float, samples: int) -> None:
+    assert fewest_samples(quantile) == samples
+    assert percentile([1.0] * samples, quantile) == 1.0
+    assert percentile([1.0] * (samples - 1), quantile) is None

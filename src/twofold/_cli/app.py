@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": "Answer requests over HTTP in real time.",
     "batch": "Run a model over stored data.",
     "compare": "Run both modes over the same rows, side by side.",
+    "bench": "Send load to a server, and show how it answers.",
 }
 
 
@@ -70,6 +71,7 @@ Examples:
   twofold serve parity.py --port 8000
   twofold batch parity.py numbers.parquet labels.parquet
   twofold compare parity.py numbers.parquet
+  twofold bench parity.py --rate 500/s
 
 A MODEL is file.py, file.py:name, package.module:name or model.onnx. Every option can
 also be set by an environment variable: TWOFOLD_BATCH_WORKERS=4 is `batch --workers 4`.

@@ -9,10 +9,10 @@ of 1 % at most. No t exists below 459 samples, and then there is no p99.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["MIN_P99_SAMPLES", "Latency", "allowed_over", "summarise"]
+__all__ = ["MIN_P99_SAMPLES", "Latency", "allowed_over", "fewest_samples", "percentile", "summarise"]
 
 MIN_P99_SAMPLES = 459
 _DOUBT = 0.01
@@ -52,11 +52,23 @@ def allowed_over(samples: int, quantile: float = 0.99) -> int:
     return allowed
 
 
+def percentile(ordered: Sequence[float], quantile: float) -> float | None:
+    """The bound of the early-stopping rule, from sorted samples; None where there are too few. The median is plain."""
+    n = len(ordered)
+    if quantile == 0.5:
+        return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2 if n else None
+    allowed = allowed_over(n, quantile)
+    return ordered[n - 1 - allowed] if allowed >= 0 else None
+
+
+def fewest_samples(quantile: float) -> int:
+    """From how many samples on there is such a percentile."""
+    return 1 if quantile == 0.5 else math.ceil(math.log(_DOUBT) / math.log(quantile))
+
+
 def summarise(latencies_s: Iterable[float]) -> Latency:
     """Of at least one latency in seconds."""
     ordered = sorted(latencies_s)
-    n = len(ordered)
-    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
-    allowed = allowed_over(n)
-    p99 = ordered[n - 1 - allowed] * 1e3 if allowed >= 0 else None
-    return Latency(n, middle * 1e3, p99, ordered[-1] * 1e3)
+    p50, p99 = percentile(ordered, 0.5), percentile(ordered, 0.99)
+    assert p50 is not None
+    return Latency(len(ordered), p50 * 1e3, None if p99 is None else p99 * 1e3, ordered[-1] * 1e3)

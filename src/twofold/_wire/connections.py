@@ -35,7 +35,7 @@ class Connections:
 
     def __init__(self, url: str, *, api_key: str = "", ca: str = "") -> None:
         """UsageError for what is no http URL."""
-        self.url, secure, host, port, self._path = _parts(url)
+        self.url, secure, host, port, self.path = _parts(url)
         self.address = Address(host, port or (443 if secure else 80), _trust(ca) if secure else None)
         self._key = f"Authorization: Bearer {api_key}\r\n" if api_key else ""
         if not self._key.isascii() or not self._key.strip().isprintable():
@@ -107,7 +107,7 @@ class Connections:
         head = self._heads.get((method, path, accept))
         if head is None:
             host = urlsplit(self.url).netloc.rpartition("@")[2]
-            named = {"path": self._path + path, "host": host, "version": __version__, "key": self._key}
+            named = {"path": self.path + path, "host": host, "version": __version__, "key": self._key}
             head = HEAD.format(method=method, accept=accept, **named).encode("latin-1")
             self._heads[method, path, accept] = head
         left_ms = max(1, int(until.left_s * 1e3))

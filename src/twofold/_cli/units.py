@@ -1,0 +1,53 @@
+"""Options with units: "500ms", "10s", "2m"; "500/s", "30/min"."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+__all__ = ["DURATION", "RATE"]
+
+SECONDS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+NUMBER = r"\s*(\d+(?:[_,]?\d+)*(?:\.\d+)?(?:e\d+)?)\s*"
+
+
+if TYPE_CHECKING:
+    _Type = click.ParamType[float]
+else:
+    _Type = click.ParamType  # before click 8.3 it takes no parameter
+
+
+class _WithUnit(_Type):
+    """A number with a unit, more than 0; gives the number in the unit that is meant here."""
+
+    def __init__(self, name: str, pattern: str, example: str) -> None:
+        self.name = name
+        self._pattern = pattern
+        self._example = example
+
+    def _of(self, number: float, seconds: float) -> float:
+        return number * seconds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        found = re.fullmatch(NUMBER + self._pattern, str(value).lower())
+        seconds = SECONDS.get(found[2] or "") if found else None
+        if found is None or seconds is None:
+            self.fail(f"{value!r} is no {self.name}. It looks like {self._example}.", param, ctx)
+        number = self._of(float(re.sub("[_,]", "", found[1])), seconds)
+        if not (number > 0 and math.isfinite(number)):
+            self.fail(f"{value!r}: it must be more than 0.", param, ctx)
+        return number
+
+
+class _Rate(_WithUnit):
+    def _of(self, number: float, seconds: float) -> float:
+        return number / seconds
+
+
+DURATION = _WithUnit("duration", r"([a-z]*)\s*", "10s, 500ms or 2m")
+RATE = _Rate("rate", r"(?:/\s*([a-z]+))?\s*", "500/s or 30/min")
