@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 import socket
@@ -205,10 +206,21 @@ class TestErrors:
         with client_of(models.one_at_a_time, deadline_s=0.1) as asked, pytest.raises(DeadlineExceeded):
             asked(2000)
 
-    def test_of_the_clock_here(self):
-        with serving(models.one_at_a_time) as served:
-            asked = twofold.connect(f"127.0.0.1:{served.port}", timeout_s=0.2)
+    def test_of_the_clock_here(self, client: Client):
+        async def stuck(body, served):
+            await asyncio.sleep(5)
+            return b""
+
+        with tiny_server(stuck) as (port, _):
+            redirect(client, port)
+            client.close()
             with pytest.raises(DeadlineExceeded, match=r"gave no answer within 0.2 s.*timeout_s="):
+                client.within(0.2)(7)
+
+    def test_of_the_clock_here_told_to_the_server(self):
+        with serving(models.one_at_a_time) as served:
+            asked = twofold.connect(f"127.0.0.1:{served.port}", timeout_s=0.3)
+            with pytest.raises(DeadlineExceeded):
                 asked(1500)
 
     def test_of_the_size(self):
