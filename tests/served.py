@@ -99,8 +99,8 @@ class Server:
         """The process ids of its workers; of those that were started as "front" or "model"."""
         found = []
         for pid in marked(self.mark):
-            command = Path(f"/proc/{pid}/cmdline").read_text()
-            if "_realtime.worker" in command and f'"role": "{role}' in command:
+            *_, module, shown = ["", *Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")]
+            if module == "twofold._realtime.worker" and role in ("", shown):
                 found.append(pid)
         return found
 

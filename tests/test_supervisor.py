@@ -44,7 +44,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def write(code: str) -> str:
         head = "from twofold._supervisor import worker_channel\nchannel = worker_channel()\n"
         (tmp_path / "test_worker_code.py").write_text(head + textwrap.dedent(code))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
         return "test_worker_code"
 
     return write
@@ -73,6 +73,16 @@ def test_messages_go_both_ways_and_prints_do_not_disturb_them(module, events) ->
     assert not alive(worker.pid)
     worker.send({"nobody": "there"})
     worker.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_command_line_shows_the_role_and_no_argument(module, events) -> None:
+    worker = Worker.start(module("channel.receive()"), {"role": "front", "key": "s3cret"}, events=events)
+    assert worker.pid
+    command = Path(f"/proc/{worker.pid}/cmdline").read_text()
+    assert "front" in command
+    assert "s3cret" not in command
+    worker.terminate()
 
 
 def test_messages_to_a_handler_include_those_that_came_before_it(module, events) -> None:

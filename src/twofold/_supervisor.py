@@ -1,4 +1,4 @@
-"""Worker processes: started by exec with JSON arguments, watched, and never left behind.
+"""Worker processes: started by exec, told what to do in JSON, watched, and never left behind.
 
     parent                                        worker (python -m MODULE JSON)
     Worker.start(module, args, events=queue) ---> channel = worker_channel()
@@ -80,15 +80,21 @@ class Worker:
 
     @classmethod
     def start(cls, module: str, args: Message, *, events: Events, pass_fds: Sequence[int] = ()) -> Worker:
-        """Run `python -m module` with `args`, which the worker finds in `worker_channel().args`."""
+        """Run `python -m module` with `args`, which the worker finds in `worker_channel().args`.
+
+        They go through its input: everybody on the machine may read a command line, and `args` may hold secrets. Only
+        their "role", where there is one, stands on it.
+        """
         envelope = {"parent": os.getpid(), "path": [entry or str(Path.cwd()) for entry in sys.path], "args": args}
-        command = [sys.executable, "-P", "-m", module, json.dumps(envelope)]
+        command = [sys.executable, "-P", "-m", module, *([args["role"]] if "role" in args else [])]
         if os.name == "posix":
             apart: dict[str, Any] = {"start_new_session": True, "pass_fds": tuple(pass_fds)}
         else:
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined,unused-ignore]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **apart)
-        return cls(process, events)
+        worker = cls(process, events)
+        worker.send(envelope)
+        return worker
 
     @property
     def returncode(self) -> int | None:
@@ -192,7 +198,7 @@ class Channel:
     Messages wait for `receive`, or go to `on_message` (called in the reading thread) from when that is set.
     """
 
-    def __init__(self, args: Message, incoming: int, outgoing: int) -> None:
+    def __init__(self, args: Message, incoming: Iterator[Message], outgoing: int) -> None:
         self.args = args
         self._incoming = incoming
         self._outgoing = outgoing
@@ -227,7 +233,7 @@ class Channel:
                 handler(self._waiting.get())
 
     def _read(self) -> None:
-        for message in _messages(self._incoming):
+        for message in self._incoming:
             with self._receiving:
                 if self._on_message is None:
                     self._waiting.put(message)
@@ -255,9 +261,12 @@ def worker_channel(*, starts_workers: bool = False) -> Channel:
     `starts_workers`: it is a parent itself, and does not run the model's file as a worker.
     """
     global _in_worker
-    envelope = json.loads(sys.argv[1])
+    incoming, outgoing = _messages(os.dup(0)), os.dup(1)
+    sys.argv[1:] = []
+    envelope = next(incoming, None)
+    if envelope is None:  # the parent is gone already
+        os._exit(1)
     _end_with_parent(envelope["parent"])
-    incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -266,7 +275,6 @@ def worker_channel(*, starts_workers: bool = False) -> Channel:
     signal.signal(signal.SIGTERM, _stay)
     signal.signal(signal.SIGINT, _stay)
     sys.path[:] = dict.fromkeys([*envelope["path"], *sys.path])  # what the parent can import, in its order
-    sys.argv[1:] = []
     _in_worker = not starts_workers
     return Channel(envelope["args"], incoming, outgoing)
 
