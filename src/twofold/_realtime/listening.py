@@ -13,7 +13,7 @@ from twofold._supervisor import Message, Worker
 __all__ = ["bind", "hand_over", "url_of"]
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, option: str = "--port") -> socket.socket:
     """A socket bound to this address, not listening yet. Raises UsageError with what to change."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -26,21 +26,21 @@ def bind(host: str, port: int) -> socket.socket:
         listening.bind(address)
     except OSError as error:
         listening.close()
-        raise refusal(error, host, port) from error
+        raise refusal(error, host, port, option) from error
     return listening
 
 
-def refusal(error: OSError, host: str, port: int) -> UsageError:
-    """Why this address cannot be had, and what to do."""
+def refusal(error: OSError, host: str, port: int, option: str = "--port") -> UsageError:
+    """Why this address cannot be had, and what to do; `option` is the one that chooses the port."""
     where = f"Port {port} of {host}"
     if error.errno == errno.EADDRINUSE:
-        text = f"{where} is in use by another program. Choose another one with --port (--port 0 picks a free one)."
+        text = f"{where} is in use by another program. Choose another one with {option} ({option} 0 picks a free one)."
     elif error.errno == errno.EACCES:
-        text = f"{where} needs rights that this user does not have. Choose a port from 1024 up with --port."
+        text = f"{where} needs rights that this user does not have. Choose a port from 1024 up with {option}."
     elif error.errno == errno.EADDRNOTAVAIL:
         text = f"{host} is not an address of this machine. Choose another one with --host."
     else:
-        text = f"{where} cannot be listened on: {error.strerror}. Choose another one with --host and --port."
+        text = f"{where} cannot be listened on: {error.strerror}. Choose another one with --host and {option}."
     return UsageError(text, host=host, port=port)
 
 

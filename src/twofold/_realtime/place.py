@@ -1,0 +1,173 @@
+"""A place for one process of `serve`, and what the processes of all generations share: sockets, board, models."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from twofold._options import ServeOptions
+from twofold._realtime.board import Board
+from twofold._realtime.listening import bind, hand_over, refusal
+from twofold._supervisor import Backoff, Message, Worker
+
+__all__ = ["Place", "Premises", "say", "workers_of"]
+
+WORKER: Final = "twofold._realtime.worker"
+BACKLOG: Final = 2048
+LONGEST_UNIX_PATH: Final = 100
+
+Role = Literal["server", "model"]
+State = Literal["starting", "loaded", "ready", "prepared", "serving"]
+
+
+@dataclass(eq=False)
+class Place:
+    """A place for one process, filled again when that dies.
+
+    role    "server": accepts connections and computes its models; "model": answers the calls of a server process
+    models  which models it loads, by their numbers
+    """
+
+    role: Role
+    models: tuple[int, ...]
+    slot: int  # its place on the board
+    worker: Worker | None = None
+    state: State = "starting"
+    state_s: float = 0.0  # time.monotonic() when that began
+    leaving: bool = False  # told to go, and not filled again
+    backoff: Backoff = field(default_factory=Backoff)
+    restart_s: float = 0.0  # time.monotonic() of the next start, while there is no worker
+    beat_s: float | None = None  # time.monotonic() of its last sign of life
+    first_row_of: int | None = None  # the model that answers its first row now
+    stale: bool = False  # it found files that are not those of its generation
+    replaces: Place | None = None  # leaves when this one serves
+    failure: str = ""  # what it said before it ended
+    counted: dict[str, int] = field(default_factory=dict)  # its model calls and their rows, at its last sign of life
+
+    def enter(self, state: State) -> None:
+        self.state, self.state_s = state, time.monotonic()
+
+    def send(self, message: Message) -> None:
+        if self.worker is not None:
+            self.worker.send(message)
+
+
+class Premises:
+    """What all processes of a server share. The parent listens on the sockets, and only server processes accept.
+
+    models   of each the name it was given ("": its own) and its ModelRef as JSON
+    sockets  by what is spoken there: "http", "grpc", "metrics"
+    cold     numbers of the models that could not take a first row: requests are their first
+    """
+
+    def __init__(self, models: Sequence[tuple[str, Message]], options: ServeOptions, events: Any) -> None:
+        self.models = models
+        self.options = options
+        self.events = events
+        self.cold: set[int] = set()
+        self.sockets: dict[str, socket.socket] = {}
+        self._slots: set[int] = set()
+        self._folder: Path | None = None
+        try:
+            for name, port in options.ports.items():
+                self.sockets[name] = bind(options.host, port, option_of(name))
+            self.board = Board.create() if os.name == "posix" else None
+        except BaseException:
+            self.close_sockets()
+            raise
+
+    def listen(self) -> None:
+        """From here on connections wait until a process accepts them. Raises UsageError."""
+        options = self.options
+        for name, listening in self.sockets.items():
+            try:
+                listening.listen(BACKLOG)
+            except OSError as error:  # bound twice, and the other one was first
+                raise refusal(error, options.host, options.ports[name], option_of(name)) from error
+
+    def close_sockets(self) -> None:
+        for listening in self.sockets.values():
+            listening.close()
+
+    def close(self) -> None:
+        self.close_sockets()
+        if self.board is not None:
+            self.board.close()
+        if self._folder is not None:
+            import shutil
+
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def new_place(self, role: Role, models: tuple[int, ...]) -> Place:
+        slot = next(slot for slot in range(Board.SLOTS) if slot not in self._slots)
+        self._slots.add(slot)
+        return Place(role, models, slot)
+
+    def free_place(self, place: Place) -> None:
+        self._slots.discard(place.slot)
+
+    def left(self, place: Place) -> None:
+        """The process of that place has ended."""
+        if self.board is not None:
+            self.board.clear(place.slot)
+
+    def start(self, place: Place, *, may_serve: bool, before: Sequence[Message]) -> None:
+        """Start a process there. `may_serve`: it gets the sockets. `before`: the facts of the models that it must be
+        compatible with. Raises OSError."""
+        fds: list[int] = []
+        if self.board is not None and may_serve:
+            fds = [*(listening.fileno() for listening in self.sockets.values()), self.board.fd]
+        args: Message = {
+            "role": "model" if place.models else "front",
+            "load": place.models,
+            "models": [{"name": name, "ref": reference} for name, reference in self.models],
+            "before": before,
+            "options": asdict(self.options),
+            "fds": fds,
+            "warm_up": [number for number in place.models if number not in self.cold],
+        }
+        place.worker = Worker.start(WORKER, args, events=self.events, pass_fds=fds)
+        place.enter("starting")
+        place.beat_s, place.first_row_of, place.failure, place.stale = None, None, "", False
+
+    def handed_to(self, place: Place) -> Message:
+        """The sockets and the place on the board, for the process there."""
+        worker = place.worker
+        assert worker is not None
+        board = {} if self.board is None else {"board": self.board.fd, "slot": place.slot}
+        return {"sockets": {name: hand_over(found, worker) for name, found in self.sockets.items()}, **board}
+
+    def meeting_path(self) -> str | None:
+        """A new address for the socket where model processes join: on Linux a name that leaves no file behind,
+        elsewhere a path in a folder of this user only. None: there are no such sockets."""
+        if not hasattr(socket, "AF_UNIX"):
+            return None
+        name = f"twofold-{secrets.token_hex(8)}"
+        if sys.platform.startswith("linux"):
+            return f"\0{name}"
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="twofold-"))
+        path = str(self._folder / name)
+        return path if len(path.encode()) <= LONGEST_UNIX_PATH else None
+
+
+def option_of(name: str) -> str:
+    """The option that chooses the port of a socket."""
+    return "--port" if name == "http" else f"--{name}-port"
+
+
+def workers_of(places: Iterable[Place]) -> Iterator[Worker]:
+    """The processes that run there."""
+    return (place.worker for place in places if place.worker is not None)
+
+
+def say(text: str) -> None:
+    print(f"twofold: {text}", file=sys.stderr, flush=True)
