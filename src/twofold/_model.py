@@ -75,6 +75,11 @@ class Model:
         """It yields its answer in pieces."""
         return self.stream_row is not None or self.astream_row is not None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that its version counts."""
+        return tuple(self._loaded.sources.files.values())
+
     def __repr__(self) -> str:
         return f"<Model {self.name} version {self.version}>"
 

@@ -36,6 +36,7 @@ from twofold import _errors
 from twofold._errors import ModelError, TwofoldError, UsageError
 
 __all__ = [
+    "LINUX",
     "Backoff",
     "Channel",
     "Events",

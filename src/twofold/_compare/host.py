@@ -47,7 +47,9 @@ def _serve(channel: Channel, task: Message) -> Message:
     from twofold._options import ServeOptions
     from twofold._realtime.server import Server
 
-    server = Server(task["model"], ServeOptions(**task["options"]), lambda line: channel.send({"serving": line}))
+    server = Server(
+        [("", task["model"])], ServeOptions(**task["options"]), lambda line: channel.send({"serving": line})
+    )
 
     def take(message: Message) -> None:
         if "count" in message:

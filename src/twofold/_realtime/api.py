@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack, overload
 
-from twofold._errors import ModelError
+from twofold._errors import ModelError, UsageError
 from twofold._options import ServeOptions, options_of
 from twofold._realtime.background import Served
 from twofold._realtime.server import Server
 from twofold._reference import ModelRef, reference_of, refuse_at_import
-from twofold._supervisor import refuse_in_worker
+from twofold._supervisor import Message, refuse_in_worker
 
 if TYPE_CHECKING:
     from twofold._model import Model
 
-__all__ = ["serve", "serve_model"]
+__all__ = ["serve", "serve_references"]
+
+
+NAME: Final = re.compile(r"[^\W_][\w.-]*", re.ASCII)
+
+OneModel: TypeAlias = "str | Path | Model | ModelRef | Callable[..., Any]"
 
 
 class ServeSettings(TypedDict, total=False):
@@ -42,7 +50,7 @@ class ServeSettings(TypedDict, total=False):
 
 @overload
 def serve(
-    model: str | Path | Model | ModelRef | Callable[..., Any],
+    model: OneModel | Mapping[str, OneModel],
     *,
     background: Literal[True],
     **settings: Unpack[ServeSettings],
@@ -51,7 +59,7 @@ def serve(
 
 @overload
 def serve(
-    model: str | Path | Model | ModelRef | Callable[..., Any],
+    model: OneModel | Mapping[str, OneModel],
     *,
     background: Literal[False] = False,
     **settings: Unpack[ServeSettings],
@@ -59,7 +67,7 @@ def serve(
 
 
 def serve(
-    model: str | Path | Model | ModelRef | Callable[..., Any],
+    model: OneModel | Mapping[str, OneModel],
     *,
     background: bool = False,
     **settings: Unpack[ServeSettings],
@@ -67,8 +75,9 @@ def serve(
     """Serve a model over HTTP until SIGTERM or Ctrl-C; requests in flight are answered first.
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model; it is loaded again, in
-    worker processes. `host`, `port` (8000; 0: a free one), `workers`, `layout` ("auto", "inline", "isolate"),
-    `deadline_s`, `max_body_bytes` and `batch_rows` are the options of `twofold serve`.
+    worker processes. A mapping of names to models serves several, the first also at /predict. `host`, `port` (8000;
+    0: a free one), `workers`, `layout` ("auto", "inline", "isolate"), `deadline_s`, `max_body_bytes`, `batch_rows`,
+    `reload`, `drain_delay_s` and `drain_timeout_s` are the options of `twofold serve`.
 
     `background=True` (in a notebook, say) returns as soon as it serves, on a free port where none is given. The handle
     has `.url` and `.stop()`, and is a context manager; the end of this process stops it too. A model that only this
@@ -80,13 +89,13 @@ def serve(
     port = 0 if background else ServeOptions.port
     options = options_of(ServeOptions, "twofold.serve", {"port": port, **settings})
     if not background:
-        return serve_model(_reference(model), options)
+        return serve_references(_references(model), options)
     refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
-    here = _only_here(model)
+    here = None if isinstance(model, Mapping) else _only_here(model)
     if here is None:
-        reference = _reference(model).to_json()
-        return Served(lambda announce: Server(reference, options, announce))
+        references = _as_json(_references(model))
+        return Served(lambda announce: Server(references, options, announce))
     from twofold._realtime.threaded import ThreadedServer
 
     print(
@@ -98,15 +107,16 @@ def serve(
     return Served(lambda announce: ThreadedServer(here, options, announce))
 
 
-def serve_model(model: ModelRef, options: ServeOptions) -> int:
-    """`serve` for a reference that is known already."""
+def serve_references(models: Sequence[tuple[str, ModelRef]], options: ServeOptions) -> int:
+    """`serve` for references that are known already, each under its name ("": its own)."""
     refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
-    server = Server(model.to_json(), options, lambda line: print(line, file=sys.stderr, flush=True))
+    server = Server(_as_json(models), options, lambda line: print(line, file=sys.stderr, flush=True))
     if threading.current_thread() is not threading.main_thread():
         return server.run()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: server.stop()) for number in signals}
+    before = {number: signal.signal(number, lambda *_: server.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGHUP"):
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: _hang_up(server))
     try:
         return server.run()
     finally:
@@ -114,7 +124,42 @@ def serve_model(model: ModelRef, options: ServeOptions) -> int:
             signal.signal(number, handler)
 
 
-def _reference(model: str | Path | Model | ModelRef | Callable[..., Any]) -> ModelRef:
+def _hang_up(server: Server) -> None:
+    """SIGHUP reloads; where it says that our terminal has gone, it ends the server, as nobody could otherwise."""
+    try:
+        os.tcgetpgrp(0)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            server.stop()
+            return
+    server.reload()
+
+
+def _as_json(models: Sequence[tuple[str, ModelRef]]) -> list[tuple[str, Message]]:
+    return [(name, reference.to_json()) for name, reference in models]
+
+
+def _references(model: OneModel | Mapping[str, OneModel]) -> list[tuple[str, ModelRef]]:
+    if not isinstance(model, Mapping):
+        return [("", _reference(model))]
+    if not model:
+        raise UsageError("twofold.serve got an empty mapping: give at least one model, by its name.")
+    for name in model:
+        check_name(name)
+    return [(name, _reference(found)) for name, found in model.items()]
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for a name that could not stand in a path."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"A model cannot have the name {name!r}: names are letters, digits, dots, dashes and underscores, and begin "
+            "with a letter or a digit.",
+            name=name,
+        )
+
+
+def _reference(model: OneModel) -> ModelRef:
     """What the workers load."""
     from twofold._model import Model, model_ref
 
@@ -129,7 +174,7 @@ def _reference(model: str | Path | Model | ModelRef | Callable[..., Any]) -> Mod
     return model if isinstance(model, ModelRef) else model_ref(model)
 
 
-def _only_here(model: str | Path | Model | ModelRef | Callable[..., Any]) -> Model | None:
+def _only_here(model: OneModel) -> Model | None:
     """The model, where no other process could load it."""
     from twofold._model import Model, load
 

@@ -6,11 +6,12 @@ import base64
 import errno
 import os
 import socket
+from collections.abc import Callable
 
 from twofold._errors import UsageError
 from twofold._supervisor import Message, Worker
 
-__all__ = ["bind", "hand_over", "url_of"]
+__all__ = ["bind", "hand_over", "refusal", "taken_over", "url_of"]
 
 
 def bind(host: str, port: int, option: str = "--port") -> socket.socket:
@@ -50,6 +51,14 @@ def hand_over(listening: socket.socket, worker: Worker) -> Message:
         return {"fd": listening.fileno()}
     share: bytes = listening.share(worker.pid)  # type: ignore[attr-defined,unused-ignore]
     return {"share": base64.b64encode(share).decode()}
+
+
+def taken_over(passed: Message) -> socket.socket:
+    """In a worker: the listening socket that the parent handed over."""
+    if "fd" in passed:
+        return socket.socket(fileno=passed["fd"])
+    share: Callable[[bytes], socket.socket] = getattr(socket, "fromshare")  # noqa: B009 (Windows only)
+    return share(base64.b64decode(passed["share"]))
 
 
 def url_of(listening: socket.socket, host: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from twofold._options import ServeOptions
 from twofold._realtime.board import Board
 from twofold._realtime.listening import bind, hand_over, refusal
-from twofold._supervisor import Backoff, Message, Worker
+from twofold._supervisor import LINUX, Backoff, Message, Worker
 
 __all__ = ["Place", "Premises", "say", "workers_of"]
 
@@ -151,7 +151,7 @@ class Premises:
         if not hasattr(socket, "AF_UNIX"):
             return None
         name = f"twofold-{secrets.token_hex(8)}"
-        if sys.platform.startswith("linux"):
+        if LINUX:
             return f"\0{name}"
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="twofold-"))

@@ -318,7 +318,9 @@ class Server:
         current = self._current
         under_way = {place.replaces for place in current.places}
         self._to_replace = [
-            place for place in current.servers if not place.leaving and place.replaces is None and place not in under_way
+            place
+            for place in current.servers
+            if not place.leaving and place.replaces is None and place not in under_way
         ]
         if not self._to_replace:
             self._end_coming()

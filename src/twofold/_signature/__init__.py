@@ -4,6 +4,7 @@ from twofold._signature.binding import Binding
 from twofold._signature.encode import any_json
 from twofold._signature.hints import read_hints
 from twofold._signature.misfit import JsonNumber
+from twofold._signature.promises import broken_promises
 from twofold._signature.shape import Shape
 from twofold._signature.signature import Coerced, Signature
 from twofold._signature.types import (
@@ -55,6 +56,7 @@ __all__ = [
     "any_json",
     "arrow_schema",
     "arrow_type",
+    "broken_promises",
     "read_hints",
     "type_name",
 ]

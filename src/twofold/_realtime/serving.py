@@ -1,0 +1,131 @@
+"""What a server process does: one Service for each model, and the protocols in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from twofold._options import ServeOptions
+from twofold._realtime.backends import InlineBackend, WaitingBackend
+from twofold._realtime.board import Board
+from twofold._realtime.http.server import serve_http
+from twofold._realtime.limits import Limits, limits_of
+from twofold._realtime.listening import taken_over
+from twofold._realtime.model_process import ProcessBackend, warm_up_calls
+from twofold._realtime.service import Service
+from twofold._runner import Runner
+from twofold._signature import Signature
+from twofold._supervisor import Channel, Message
+
+__all__ = ["inline_service", "serve_models"]
+
+BEAT_S: Final = 0.5
+
+
+def inline_service(runner: Runner, name: str, limits: Limits) -> Service:
+    """The Service of a model that is loaded in this process."""
+    model = runner.model
+    backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
+    return Service(model.signature, model.version, name, backend, limits=limits, example=model.example)
+
+
+class _Isolated:
+    """The Service of a model that runs in model processes."""
+
+    def __init__(self, entry: Message, token: str, limits: Limits, channel: Channel) -> None:
+        facts = entry["facts"]
+        self._number = entry["number"]
+        self._path = entry["path"]
+        self._channel = channel
+        self.joined = asyncio.Event()
+        signature = Signature.from_json(facts["signature"])
+        warm_up_calls(signature.input_schema)
+        self.backend = ProcessBackend(
+            signature.output_schema,
+            token,
+            on_count=self._count,
+            on_hung=lambda pid: channel.send({"kill": pid}),
+        )
+        example = facts["example"]
+        self.service = Service(
+            signature,
+            facts["version"],
+            entry["name"],
+            self.backend,
+            limits=limits,
+            example=None if example is None else signature.decode_row(json.dumps(example).encode()),
+        )
+        self.service.ready = False
+
+    async def listen(self) -> None:
+        """Let model processes join, and tell the parent where."""
+        address = await self.backend.listen(self._path)
+        self._channel.send({"address": {"number": self._number, **address}})
+
+    def _count(self, processes: int) -> None:
+        self.service.ready = processes > 0
+        if processes:
+            self.joined.set()
+
+
+async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping[int, Runner], told: Message) -> None:
+    """Get everything ready, say "prepared", serve from when the parent says "accept" until it says "drain"."""
+    limits = limits_of(options)
+    services: list[Service] = []
+    isolated: list[_Isolated] = []
+    for entry in told["models"]:
+        if "facts" in entry:
+            isolated.append(_Isolated(entry, told["token"], limits, channel))
+            services.append(isolated[-1].service)
+        else:
+            services.append(inline_service(runners[entry["number"]], entry["name"], limits))
+    accept, stop = asyncio.Event(), asyncio.Event()
+    channel.on_message = _listener(services, accept, stop)
+    _beat(channel, services)
+    try:
+        for model in isolated:
+            await model.listen()
+        for model in isolated:
+            await model.joined.wait()
+        channel.send({"prepared": True})
+        await accept.wait()
+        sockets = {name: taken_over(passed) for name, passed in told["sockets"].items()}
+        await serve_http(
+            services[0],
+            sockets["http"],
+            stop=stop,
+            on_ready=lambda: channel.send({"serving": True}),
+            drain_s=options.drain_timeout_s,
+            share=(Board(told["board"]), told["slot"]) if "board" in told else None,
+        )
+    finally:
+        channel.on_message = None
+        for model in isolated:
+            await model.backend.close()
+
+
+def _listener(services: list[Service], accept: asyncio.Event, stop: asyncio.Event) -> Callable[[Message], None]:
+    loop = asyncio.get_running_loop()
+
+    def take(message: Message) -> None:
+        if "accept" in message:
+            accept.set()
+        if "unready" in message or "drain" in message:
+            for service in services:
+                service.draining = True
+        if "drain" in message:
+            stop.set()
+
+    def take_soon(message: Message) -> None:
+        loop.call_soon_threadsafe(take, message)
+
+    return take_soon
+
+
+def _beat(channel: Channel, services: list[Service]) -> None:
+    """Tell the parent now and then that this loop runs, and what it has counted."""
+    counted = [service.counted for service in services]
+    channel.send({"beat": {name: sum(each[name] for each in counted) for name in ("calls", "rows")}})
+    asyncio.get_running_loop().call_later(BEAT_S, _beat, channel, services)
