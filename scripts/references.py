@@ -233,6 +233,8 @@ def options(kind: str) -> Callable[[], str]:
 _FLAGS = {
     "layout": ["--inline", "--isolate"],
     "deadline_s": ["--deadline"],
+    "drain_delay_s": ["--drain-delay"],
+    "drain_timeout_s": ["--drain-timeout"],
     "max_body_bytes": ["--max-body"],
     "limit_rows": ["--limit"],
     "call_timeout_s": ["--call-timeout"],

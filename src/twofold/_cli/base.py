@@ -19,6 +19,7 @@ __all__ = [
     "ModelChoice",
     "Session",
     "at_least",
+    "choosing",
     "json_option",
     "model_options",
     "names",
@@ -128,6 +129,20 @@ def model_options(function: _Function) -> _Function:
     """The argument MODEL and the options --set, --outputs and --nulls, handed on as one `model: ModelChoice`."""
 
     @click.argument("model", metavar="MODEL")
+    @choosing
+    @functools.wraps(function)
+    def with_choice(
+        *args: Any, model: str, settings: tuple[str, ...], outputs: str, nulls: Literal["refuse", "nan"], **rest: Any
+    ) -> Any:
+        choice = ModelChoice(model, pairs("--set", settings), names(outputs), nulls)
+        return function(*args, model=choice, **rest)
+
+    return with_choice  # type: ignore[return-value]
+
+
+def choosing(function: _Function) -> _Function:
+    """The options --set, --outputs and --nulls."""
+
     @option(
         "--set",
         "settings",
@@ -149,13 +164,10 @@ def model_options(function: _Function) -> _Function:
         help="A null in a float input of an ONNX model: refuse the row, or take it as NaN.",
     )
     @functools.wraps(function)
-    def with_choice(
-        *args: Any, model: str, settings: tuple[str, ...], outputs: str, nulls: Literal["refuse", "nan"], **rest: Any
-    ) -> Any:
-        choice = ModelChoice(model, pairs("--set", settings), names(outputs), nulls)
-        return function(*args, model=choice, **rest)
+    def with_options(*args: Any, **rest: Any) -> Any:
+        return function(*args, **rest)
 
-    return with_choice  # type: ignore[return-value]
+    return with_options  # type: ignore[return-value]
 
 
 def pairs(flag: str, given: tuple[str, ...], what: str = "NAME=VALUE") -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import click
 
-from twofold._cli.base import ModelChoice, at_least, model_options, option, subcommand
+from twofold._cli.base import ModelChoice, at_least, option, subcommand
+from twofold._cli.several import models_options
 from twofold._errors import UsageError
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20, "gib": 2**30}
@@ -20,6 +21,8 @@ Examples:
   twofold serve parity.py
   twofold serve fraud.onnx --host 0.0.0.0 --port 80 --workers 8
   twofold serve slow.py --isolate --deadline 5
+  twofold serve risk.py --reload
+  twofold serve fraud=a.py:Fraud b.onnx --set fraud.threshold=0.5
 
 Then:
   curl -H 'Content-Type: application/json' -d '{"number": 7}' http://127.0.0.1:8000/predict
@@ -30,9 +33,10 @@ Then:
   GET  /health/live, /health/ready
 
 SIGTERM or Ctrl-C: no new requests, those in flight are answered, exit 0. A second Ctrl-C ends at once.
+SIGHUP: the models are loaded again, and every process is replaced; no request is lost.
 """,
 )
-@model_options
+@models_options
 @option("--host", default="127.0.0.1", metavar="ADDRESS", help="The address to listen on; 0.0.0.0 is all of them.")
 @option(
     "--port",
@@ -75,19 +79,53 @@ SIGTERM or Ctrl-C: no new requests, those in flight are answered, exit 0. A seco
     metavar="N",
     help="The most rows that one model call sees.",
 )
-def command(model: ModelChoice, inline: bool, isolate: bool, deadline: float, max_body: str, **rest: Any) -> int:
+@option(
+    "--reload", is_flag=True, help="Load a model again when one of its files has changed; a failed load keeps the old."
+)
+@option(
+    "--drain-delay",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="SECONDS",
+    help="When told to stop: be not ready, and go on accepting connections for so long.",
+)
+@option(
+    "--drain-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    metavar="SECONDS",
+    help="When told to stop: what is not answered after so long is cut off.",
+)
+def command(
+    models: list[tuple[str, ModelChoice]],
+    inline: bool,
+    isolate: bool,
+    deadline: float,
+    max_body: str,
+    drain_delay: float,
+    drain_timeout: float,
+    **rest: Any,
+) -> int:
     """Answer requests for MODEL over HTTP, in real time.
 
+    Several models are served under their names, /models/NAME/predict, the first at /predict as well.
     Rows that arrive together are computed together; nothing waits for more to come.
     """
     from twofold._options import ServeOptions
-    from twofold._realtime.api import serve_model
+    from twofold._realtime.api import serve_references
 
     if inline and isolate:
         raise UsageError("--inline and --isolate exclude each other: give one, or none to have it measured.")
     layout: Literal["auto", "inline", "isolate"] = "inline" if inline else "isolate" if isolate else "auto"
-    options = ServeOptions(layout=layout, deadline_s=deadline, max_body_bytes=size(max_body), **rest)
-    return serve_model(model.ref(), options)
+    options = ServeOptions(
+        layout=layout,
+        deadline_s=deadline,
+        max_body_bytes=size(max_body),
+        drain_delay_s=drain_delay,
+        drain_timeout_s=drain_timeout,
+        **rest,
+    )
+    return serve_references([(name, choice.ref()) for name, choice in models], options)
 
 
 def size(text: str) -> int:

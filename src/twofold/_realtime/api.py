@@ -153,8 +153,8 @@ def check_name(name: str) -> None:
     """Raises UsageError for a name that could not stand in a path."""
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"A model cannot have the name {name!r}: names are letters, digits, dots, dashes and underscores, and begin "
-            "with a letter or a digit.",
+            f"A model cannot have the name {name!r}: names are letters, digits, dots, dashes and underscores, and "
+            "begin with a letter or a digit.",
             name=name,
         )
 

@@ -10,6 +10,7 @@ from typing import Final
 from twofold._options import ServeOptions
 from twofold._realtime.backends import InlineBackend, WaitingBackend
 from twofold._realtime.board import Board
+from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.limits import Limits, limits_of
 from twofold._realtime.listening import taken_over
@@ -81,9 +82,10 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             services.append(isolated[-1].service)
         else:
             services.append(inline_service(runners[entry["number"]], entry["name"], limits))
+    catalog = Catalog(services)
     accept, stop = asyncio.Event(), asyncio.Event()
-    channel.on_message = _listener(services, accept, stop)
-    _beat(channel, services)
+    channel.on_message = _listener(catalog, accept, stop)
+    _beat(channel, catalog)
     try:
         for model in isolated:
             await model.listen()
@@ -93,8 +95,8 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
         await accept.wait()
         sockets = {name: taken_over(passed) for name, passed in told["sockets"].items()}
         await serve_http(
-            services[0],
-            sockets["http"],
+            catalog,
+            sockets,
             stop=stop,
             on_ready=lambda: channel.send({"serving": True}),
             drain_s=options.drain_timeout_s,
@@ -106,15 +108,14 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             await model.backend.close()
 
 
-def _listener(services: list[Service], accept: asyncio.Event, stop: asyncio.Event) -> Callable[[Message], None]:
+def _listener(catalog: Catalog, accept: asyncio.Event, stop: asyncio.Event) -> Callable[[Message], None]:
     loop = asyncio.get_running_loop()
 
     def take(message: Message) -> None:
         if "accept" in message:
             accept.set()
         if "unready" in message or "drain" in message:
-            for service in services:
-                service.draining = True
+            catalog.draining = True
         if "drain" in message:
             stop.set()
 
@@ -124,8 +125,8 @@ def _listener(services: list[Service], accept: asyncio.Event, stop: asyncio.Even
     return take_soon
 
 
-def _beat(channel: Channel, services: list[Service]) -> None:
+def _beat(channel: Channel, catalog: Catalog) -> None:
     """Tell the parent now and then that this loop runs, and what it has counted."""
-    counted = [service.counted for service in services]
+    counted = [service.counted for service in catalog.values()]
     channel.send({"beat": {name: sum(each[name] for each in counted) for name in ("calls", "rows")}})
-    asyncio.get_running_loop().call_later(BEAT_S, _beat, channel, services)
+    asyncio.get_running_loop().call_later(BEAT_S, _beat, channel, catalog)
