@@ -17,6 +17,7 @@ SOURCE = ROOT / "src" / "twofold"
 # Where each third-party package may be imported. numpy, pyarrow and msgspec are at home everywhere.
 HOMES = {
     "click": ("_cli",),
+    "google": ("_realtime.grpc",),
     "httptools": ("_realtime", "_load", "_wire"),
     "onnxruntime": ("_flavors.onnx",),
     "pandas": ("_signature", "_batch"),
@@ -25,6 +26,7 @@ HOMES = {
     "rich": ("_cli", "_batch.progress", "_compare"),
     "starlette": ("_realtime.http",),
     "uvicorn": ("_realtime.http",),
+    "zttp": ("_realtime.grpc",),
     "uvloop": ("_realtime", "_load.generator"),
 }
 

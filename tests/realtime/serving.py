@@ -34,6 +34,7 @@ class Served:
     catalog: Catalog
     stop: Callable[[], None]
     thread: threading.Thread
+    grpc_port: int = 0
 
 
 @contextmanager
@@ -44,12 +45,15 @@ def serving(
     fast_lane: bool = True,
     keep_alive_s: float = 75.0,
     drain_s: float = 10.0,
+    grpc: bool = False,
     **options: Any,
 ) -> Iterator[Served]:
-    """Models served over HTTP on a free port, in a thread with an event loop of its own."""
+    """Models served over HTTP (with `grpc`, over gRPC too) on free ports, in a thread with an event loop of its own."""
     loaded = [twofold.load(one) for one in (target, *others)]
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
+    listening_grpc = socket.create_server(("127.0.0.1", 0)) if grpc else None
+    grpc_port = listening_grpc.getsockname()[1] if listening_grpc else 0
     ready = threading.Event()
     made: list[Any] = []
 
@@ -57,14 +61,22 @@ def serving(
         catalog = Catalog(_service(model, at, options) for at, model in enumerate(loaded))
         stop = asyncio.Event()
         made[:] = [catalog, asyncio.get_running_loop(), stop]
-        await serve_http(
-            catalog,
-            {"http": listening},
-            stop=stop,
-            on_ready=ready.set,
-            keep_alive_s=keep_alive_s,
-            drain_s=drain_s,
-            fast_lane=fast_lane,
+        also = []
+        if listening_grpc is not None:
+            from twofold._realtime.grpc.server import serve_grpc
+
+            also.append(serve_grpc(catalog, listening_grpc, stop=stop, drain_s=drain_s))
+        await asyncio.gather(
+            *also,
+            serve_http(
+                catalog,
+                {"http": listening},
+                stop=stop,
+                on_ready=ready.set,
+                keep_alive_s=keep_alive_s,
+                drain_s=drain_s,
+                fast_lane=fast_lane,
+            ),
         )
 
     def run() -> None:
@@ -81,7 +93,7 @@ def serving(
             event_loop.call_soon_threadsafe(event.set)
 
     try:
-        yield Served(port, catalog.default, catalog, stop, thread)
+        yield Served(port, catalog.default, catalog, stop, thread, grpc_port)
     finally:
         stop()
         thread.join(20)

@@ -19,7 +19,7 @@ from twofold._realtime.batcher import Ticket
 from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client, json_bytes
 from twofold._realtime.oip.answers import OutputWriter
 from twofold._realtime.oip.errors import OipError
-from twofold._realtime.oip.model import Inputs, OipModel
+from twofold._realtime.oip.model import Inputs, OipModel, shortened_deadline
 from twofold._realtime.oip.tensors import InexactNumbers, TensorSpec
 from twofold._signature.decode import decode_exactly
 
@@ -130,7 +130,7 @@ class OipRest:
         if at != len(content):
             raise OipError("bad_request", f"The body has {len(content) - at} bytes more than its inputs say.")
         if request.parameters:
-            deadline_s = _shortened(deadline_s, request.parameters)
+            deadline_s = shortened_deadline(deadline_s, request.parameters.get("timeout", 0))
         if self._one_answers is not None and inputs.n_rows <= 1 and request.outputs is None and not request.parameters:
             start = self._start if request.id is None else self._start + b'"id":%b,' % _encode(request.id)
             return self.model.ask_row(
@@ -271,16 +271,6 @@ def _binary_size(spec: TensorSpec, tensor: _Input, left: int) -> int:
             f"The input {spec.name!r} has a binary_data_size of {size}; {left} bytes are left in the body.",
         )
     return size
-
-
-def _shortened(deadline_s: float | None, parameters: dict[str, Any]) -> float | None:
-    """With the parameter `timeout`, in microseconds (0: none)."""
-    timeout = parameters.get("timeout", 0)
-    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
-        raise OipError("bad_request", "The parameter timeout is a whole number of microseconds.")
-    if not timeout:
-        return deadline_s
-    return timeout / 1e6 if deadline_s is None else min(deadline_s, timeout / 1e6)
 
 
 def _raw_shape(spec: TensorSpec, n_bytes: int) -> list[int]:

@@ -40,7 +40,7 @@ class OutputWriter:
 
     def __init__(self, spec: TensorSpec, at: int) -> None:
         self.spec = spec
-        self._at = at  # its place in a row
+        self.at = at  # its place in a row
         leaf = _leaf_field(spec.field)
         self._fragment = fragment_writer(spec.field)
         self._as_text = json_value_maker(leaf)  # of a text: dates in ISO 8601
@@ -59,7 +59,7 @@ class OutputWriter:
         spec = self.spec
         if spec.element == "number" and not spec.open:
             return Elements(spec.row_shape, np.asarray(outputs.numpy(spec.name)).reshape(-1))
-        values = [row[self._at] for row in outputs.rows()]
+        values = [row[self.at] for row in outputs.rows()]
         if spec.element == "json":
             return Elements((), [self._fragment(value) for value in values])
         row_shape, flat = _flattened(spec, values) if spec.row_shape else ((), values)
@@ -73,7 +73,7 @@ class OutputWriter:
         """The shape of a row, and the elements as JSON texts between commas."""
         spec = self.spec
         if spec.field.nullable and spec.element == "number":
-            return (), b",".join([self._fragment(row[self._at]) for row in outputs.rows()])
+            return (), b",".join([self._fragment(row[self.at]) for row in outputs.rows()])
         found = self.elements(outputs)
         flat = found.flat
         if isinstance(flat, list):
@@ -95,7 +95,7 @@ class OutputWriter:
 
     def one_texts(self) -> Callable[[Batch], list[bytes]]:
         """outputs -> for each row, its elements as JSON texts between commas."""
-        spec, at = self.spec, self._at
+        spec, at = self.spec, self.at
         if isinstance(spec.field.type, Float) and not spec.field.nullable:
             name, write_float = spec.name, self._fragment
 

@@ -19,7 +19,7 @@ from twofold._realtime.service import Service
 from twofold._runner import Result
 from twofold._signature.misfit import field_errors
 
-__all__ = ["PLATFORM", "Inputs", "OipModel", "server_metadata"]
+__all__ = ["PLATFORM", "Inputs", "OipModel", "server_metadata", "shortened_deadline"]
 
 PLATFORM: Final = "twofold"
 ERRORS_NAMED: Final = 10
@@ -27,6 +27,15 @@ ERRORS_NAMED: Final = 10
 
 def server_metadata(version: str, extensions: Sequence[str]) -> dict[str, Any]:
     return {"name": PLATFORM, "version": version, "extensions": list(extensions)}
+
+
+def shortened_deadline(deadline_s: float | None, timeout: object) -> float | None:
+    """With the request's parameter `timeout`, in microseconds (0: none). Raises OipError."""
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+        raise OipError("bad_request", "The parameter timeout is a whole number of microseconds.")
+    if not timeout:
+        return deadline_s
+    return timeout / 1e6 if deadline_s is None else min(deadline_s, timeout / 1e6)
 
 
 class OipModel:

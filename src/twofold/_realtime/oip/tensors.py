@@ -159,10 +159,9 @@ class TensorSpec:
     def _flat(self, data: list[Any], shape: Sequence[int]) -> list[Any]:
         """The elements in row-major order. Raises OipError when they are not as many as the shape says."""
         if len(shape) > 1 and data and type(data[0]) is list:
-            if len(data) != shape[0]:
-                raise self._wrong_count(len(data), shape[0], shape)
+            nested = len(data) == shape[0]
             for size in shape[1:]:
-                if any(type(inner) is not list or len(inner) != size for inner in data):
+                if not nested or any(type(inner) is not list or len(inner) != size for inner in data):
                     raise OipError("bad_request", f"The data of {self.name!r} is not nested as {_shown(shape)} says.")
                 data = [item for inner in data for item in inner]
         wanted = math.prod(shape)
@@ -187,7 +186,7 @@ class TensorSpec:
         if not isinstance(text, str):
             raise OipError(
                 "bad_request",
-                f"Row {row} of the input {self.name!r} is a text that holds JSON, or null in a JSON body.",
+                f"Row {row} of the input {self.name!r} is a text that holds JSON, or null.",
             )
         try:
             return decode_exactly(text)

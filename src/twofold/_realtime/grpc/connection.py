@@ -1,0 +1,297 @@
+"""One gRPC connection: HTTP/2 by zttp, straight on the event loop, without a task or a scope for a call.
+
+(Measured against connectrpc on uvicorn's HTTP/2 and grpcio, answering the same small message on one core: 20 µs of CPU
+a call here, 150 there, 310 to 360 with grpcio.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import zttp
+
+from twofold._realtime.grpc.calls import (
+    INTERNAL,
+    PREFIX_BYTES,
+    RESOURCE_EXHAUSTED,
+    UNIMPLEMENTED,
+    Call,
+    CallRefused,
+    Method,
+    head_of,
+    message_of,
+    status_trailers,
+    too_large,
+)
+
+__all__ = ["GrpcConnection", "GrpcServerState"]
+
+LOG = logging.getLogger("twofold")
+
+ANSWER_HEAD: Final = [(b"content-type", b"application/grpc")]
+ANSWER_END: Final = [(b"grpc-status", b"0")]
+CONTENT_TYPE: Final = b"application/grpc"
+REFUSED_STREAM: Final = 7  # the client sends the call again, elsewhere
+ENHANCE_YOUR_CALM: Final = 11
+NO_LAST_STREAM: Final = 2**31 - 1
+MOST_MESSAGES: Final = 2
+"""How many messages of the largest size a connection may have coming in at once."""
+MOST_PARKED_BYTES: Final = 64 << 20
+"""Answers that a client does not read. Beyond it the connection ends."""
+
+
+class GrpcServerState:
+    """What the connections of one server have in common."""
+
+    def __init__(self, methods: Mapping[bytes, Method], *, max_message_bytes: int, idle_s: float) -> None:
+        self.methods = methods
+        self.max_message_bytes = max_message_bytes
+        self.idle_s = idle_s
+        self.connections: set[GrpcConnection] = set()
+
+
+class GrpcConnection(asyncio.Protocol):
+    """Reads calls, hands their messages to the methods, writes the answers."""
+
+    def __init__(self, state: GrpcServerState) -> None:
+        self._state = state
+        self._loop = asyncio.get_running_loop()
+        self._http = zttp.Connection(zttp.SERVER, protocol=zttp.HTTP2)
+        self._calls: dict[int, Call] = {}
+        self._flush_due = False
+        self._last_accepted = NO_LAST_STREAM
+        self._last_stream = 0
+        self._parked_bytes = 0
+        self._body_bytes = 0  # of messages that are not complete
+        self._active_at = self._loop.time()
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._transport: asyncio.Transport
+
+    # ---- the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self._state.connections.add(self)
+        self._http.initiate_connection()
+        self._flush()
+        self._idle_timer = self._loop.call_later(self._state.idle_s, self._check_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._state.connections.discard(self)
+        self._closing = True
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.lose()
+
+    def pause_writing(self) -> None:
+        """The client does not read: neither do we, until it does."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._transport.resume_reading()
+
+    def _check_idle(self) -> None:
+        """Ends a connection that has nothing to do, or that keeps a call incomplete, for too long."""
+        left_s = self._active_at + self._state.idle_s - self._loop.time()
+        if any(call.ticket is not None or call.cancelled is not None for call in self._calls.values()):
+            left_s = self._state.idle_s  # the server's turn
+        if left_s > 0.001:
+            self._idle_timer = self._loop.call_later(left_s, self._check_idle)
+        elif not self._transport.is_closing():
+            self._end()
+
+    def _end(self, error_code: int = 0) -> None:
+        if not self._transport.is_closing():
+            self._http.close(error_code)
+            self._flush()
+            self._transport.close()
+
+    # ---- draining
+
+    def announce_end(self) -> None:
+        """Tell the client to open its next calls elsewhere; what it has sent meanwhile is still answered."""
+        if not self._transport.is_closing():
+            self._http.close(0, NO_LAST_STREAM)
+            self._flush()
+
+    def end_when_idle(self) -> None:
+        """Answer what is in flight, and close then."""
+        self._closing = True
+        self._last_accepted = self._last_stream
+        for call in list(self._calls.values()):
+            if call.cancelled is not None:  # it would never end by itself
+                call.cancelled()
+                call.end()
+        if not self._calls:
+            self._end()
+        elif not self._transport.is_closing():
+            self._http.close(0, self._last_accepted)
+            self._flush()
+
+    @property
+    def open_calls(self) -> int:
+        return len(self._calls)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # ---- what comes in
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        self._active_at = self._loop.time()
+        http = self._http
+        try:
+            http.receive_data(data)
+            while (event := http.next_event()) is not zttp.NEED_DATA:
+                kind = type(event)
+                if kind is zttp.Request:
+                    self._begin(event)
+                elif kind is zttp.Data:
+                    self._take(event.stream_id, event.data)  # type: ignore[union-attr]
+                elif kind is zttp.EndOfMessage:
+                    self._start(event.stream_id)  # type: ignore[union-attr]
+                elif kind is zttp.RstStream:
+                    self._forget(event.stream_id)  # type: ignore[union-attr]
+        except zttp.ProtocolError:
+            self._flush()
+            self._transport.close()
+            return
+        self._flush()
+
+    def _begin(self, request: Any) -> None:
+        stream_id = request.stream_id
+        if stream_id > self._last_accepted:
+            self._http.stream(stream_id).reset(REFUSED_STREAM)
+            return
+        self._last_stream = stream_id
+        headers = dict(request.headers)
+        if request.method != b"POST" or not headers.get(b"content-type", b"").startswith(CONTENT_TYPE):
+            self._http.stream(stream_id).send_response(415, [(b"content-length", b"0")], end_stream=True)
+            return
+        method = self._state.methods.get(request.path)
+        try:
+            if method is None:
+                raise CallRefused(UNIMPLEMENTED, f"There is no method {request.path[:200].decode('latin-1')}.")
+            encoding, left_s = head_of(headers)
+        except CallRefused as refused:
+            self.refuse(stream_id, refused.status, str(refused))
+            return
+        until = None if left_s is None else self._loop.time() + left_s
+        self._calls[stream_id] = Call(self, stream_id, method, encoding, until)
+        if request.end_stream:
+            self._start(stream_id)
+
+    def _take(self, stream_id: int, data: bytes) -> None:
+        call = self._calls.get(stream_id)
+        if call is None or call.ended:
+            return
+        self._body_bytes += len(data)
+        if not call.body:
+            call.body = data
+        elif isinstance(call.body, bytes):
+            call.body = bytearray(call.body + data)
+        else:
+            call.body += data
+        most = self._state.max_message_bytes
+        if len(call.body) > most + PREFIX_BYTES:
+            self._drop_body(call)
+            call.fail(RESOURCE_EXHAUSTED, too_large(most))
+        elif self._body_bytes > MOST_MESSAGES * most:
+            self._drop_body(call)
+            call.fail(RESOURCE_EXHAUSTED, "Too many large messages come at once. Send one after the other.")
+
+    def _drop_body(self, call: Call) -> None:
+        self._body_bytes -= len(call.body)
+        call.body = b""
+
+    def _start(self, stream_id: int) -> None:
+        call = self._calls.get(stream_id)
+        if call is None or call.ended:
+            return
+        body = call.body
+        self._drop_body(call)
+        try:
+            message = message_of(body, call.encoding, self._state.max_message_bytes)
+            left_s = None if call.until is None else max(call.until - self._loop.time(), 0.0)
+            call.ticket = call.method(message, call, left_s)
+        except CallRefused as refused:
+            call.fail(refused.status, str(refused))
+        except Exception:
+            LOG.exception("a gRPC call could not be read")
+            call.fail(INTERNAL, "The call could not be read; the server's log says why.")
+
+    def _forget(self, stream_id: int) -> None:
+        call = self._calls.pop(stream_id, None)
+        if call is not None:
+            self._drop_body(call)
+            call.lose()
+            self._end_if_done()
+
+    # ---- what goes out
+
+    def answer(self, stream_id: int, message: bytes) -> None:
+        """End a call with its answer."""
+        stream = self._http.stream(stream_id)
+        stream.send_response(200, ANSWER_HEAD)
+        stream.send_data(b"\0" + len(message).to_bytes(4, "big") + message)
+        stream.end_message(ANSWER_END)
+        self._answered(stream_id, len(message))
+
+    def send(self, stream_id: int, message: bytes, *, first: bool) -> None:
+        """One message of several."""
+        stream = self._http.stream(stream_id)
+        if first:
+            stream.send_response(200, ANSWER_HEAD)
+        stream.send_data(b"\0" + len(message).to_bytes(4, "big") + message)
+        self._flush_soon()
+
+    def end(self, stream_id: int) -> None:
+        """End a call whose messages have been sent."""
+        self._http.stream(stream_id).end_message(ANSWER_END)
+        self._answered(stream_id, 0)
+
+    def refuse(self, stream_id: int, status: int, message: str) -> None:
+        """End a call with a status and no answer."""
+        head = [*ANSWER_HEAD, *status_trailers(status, message)]
+        self._http.stream(stream_id).send_response(200, head, end_stream=True)
+        self._answered(stream_id, 0)
+
+    def _answered(self, stream_id: int, n_bytes: int) -> None:
+        self._calls.pop(stream_id, None)
+        self._active_at = self._loop.time()
+        self._parked_bytes += n_bytes
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush_and_close)
+
+    def _flush_and_close(self) -> None:
+        self._flush_due = False
+        if self._transport.is_closing():
+            return
+        self._flush()
+        if not self._http.has_pending_send():
+            self._parked_bytes = 0
+        elif self._parked_bytes > MOST_PARKED_BYTES:
+            self._end(ENHANCE_YOUR_CALM)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._closing and not self._calls and not self._http.has_pending_send():
+            self._end()
+
+    def _flush(self) -> None:
+        data = self._http.data_to_send()
+        if data:
+            self._transport.write(data)

@@ -1,0 +1,57 @@
+"""gRPC on a socket that is given: started, drained."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Final
+
+from twofold._realtime.catalog import Catalog
+from twofold._realtime.grpc.connection import GrpcConnection, GrpcServerState
+from twofold._realtime.grpc.methods import methods_of
+
+__all__ = ["GrpcServer", "serve_grpc"]
+
+ON_THE_WIRE_S: Final = 0.1
+LOOKED_EVERY_S: Final = 0.02
+IDLE_S: Final = 600.0
+
+
+class GrpcServer:
+    """The gRPC port of one server process."""
+
+    def __init__(self, catalog: Catalog, *, idle_s: float = IDLE_S) -> None:
+        most_bytes = max(service.limits.max_body_bytes for service in catalog.values())
+        self._state = GrpcServerState(methods_of(catalog), max_message_bytes=most_bytes, idle_s=idle_s)
+        self._server: asyncio.Server | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Accept connections on a socket that is bound and listening; other processes may accept on it, too."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: GrpcConnection(self._state), sock=listening)
+
+    async def drain(self, drain_s: float) -> None:
+        """Accept no more, answer what is in flight (for at most `drain_s`), and end all connections."""
+        if self._server is None:
+            return
+        self._server.close()
+        until = asyncio.get_running_loop().time() + drain_s
+        for connection in list(self._state.connections):
+            connection.announce_end()
+        await asyncio.sleep(min(ON_THE_WIRE_S, drain_s))  # calls that were sent before their client could know
+        for connection in list(self._state.connections):
+            connection.end_when_idle()
+        while self._state.connections and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(LOOKED_EVERY_S)
+        for connection in list(self._state.connections):
+            connection.abort()
+
+
+async def serve_grpc(catalog: Catalog, listening: socket.socket, *, stop: asyncio.Event, drain_s: float) -> None:
+    """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return."""
+    server = GrpcServer(catalog)
+    await server.start(listening)
+    try:
+        await stop.wait()
+    finally:
+        await server.drain(drain_s)
