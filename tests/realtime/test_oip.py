@@ -14,6 +14,8 @@ import pytest
 import twofold
 from tests.realtime import models
 from tests.realtime.serving import Reply, Served, ask_once, get, post, serving
+from twofold._realtime.http.problems import PROBLEMS
+from twofold._realtime.oip.errors import STATUSES
 
 
 class Everything(msgspec.Struct):
@@ -323,7 +325,8 @@ def test_the_timeout_shortens_the_deadline() -> None:
 
 def test_a_body_that_is_too_large_or_compressed(served: Served) -> None:
     found = infer(served, b"x", "Content-Length: 99999999999")
-    assert (found.status, error(found)) == (413, "The body is larger than 33554432 bytes, which --max-body allows.")
+    assert found.status == 413
+    assert error(found).startswith("The body is larger than 32 MiB.")
     found = infer(served, row(), "Content-Encoding: br")
     assert found.status == 415
     assert error(found)
@@ -456,5 +459,14 @@ def test_both_ways_give_the_same_answers() -> None:
     for fast_lane in (True, False):
         with serving(models.parity, fast_lane=fast_lane) as served:
             found = [infer(served, body, model="parity") for body in bodies]
-            seen.append([(reply.status, {**reply.headers, "date": ""}, reply.body) for reply in found])
+            seen.append(
+                [(reply.status, {**reply.headers, "date": "", "x-request-id": ""}, reply.body) for reply in found]
+            )
     assert seen[0] == seen[1]
+
+
+def test_the_table_knows_every_problem_of_http() -> None:
+    assert {code: row.status for code, row in PROBLEMS.items() if STATUSES.get(code) != row.status} == {
+        "row_does_not_fit": 422,
+        "bad_row": 422,
+    }

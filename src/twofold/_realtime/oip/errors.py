@@ -20,12 +20,15 @@ ROWS_NAMED: Final = 10
 # code -> (HTTP status, gRPC status code)
 _TABLE: Final[dict[str, tuple[int, int]]] = {
     "bad_request": (400, 3),  # INVALID_ARGUMENT
+    "not_json": (400, 3),
     "row_does_not_fit": (400, 3),
     "bad_row": (400, 3),
     "unanswerable": (400, 3),  # the answer has no form as tensors
     "not_found": (404, 5),  # NOT_FOUND: a model or a version that is not there
     "method_not_allowed": (405, 12),  # UNIMPLEMENTED
     "unsupported_media_type": (415, 3),
+    "request_timeout": (408, 4),
+    "headers_too_large": (431, 8),
     "body_too_large": (413, 8),  # RESOURCE_EXHAUSTED
     "overloaded": (429, 8),
     "model_failed": (500, 13),  # INTERNAL
