@@ -104,7 +104,16 @@ def _service(model: Any, at: int, options: dict[str, Any]) -> Service:
     runner = Runner(model)
     backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
     version = f"{int(VERSION, 16) + at:012x}"
-    return Service(model.signature, version, model.name, backend, limits=Limits(**options), example=model.example)
+    return Service(
+        model.signature,
+        version,
+        model.name,
+        backend,
+        limits=Limits(**options),
+        example=model.example,
+        streams=model.streams,
+        chat=model.chat,
+    )
 
 
 def post(body: bytes | str, *headers: str, path: str = "/predict", version: str = "1.1", method: str = "POST") -> bytes:

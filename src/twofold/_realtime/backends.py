@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
+from twofold._realtime.generators import stream_as_task, stream_in_thread
+from twofold._realtime.streams import OnEnd, OnPiece, Running
 from twofold._runner import Result, Runner
 
 __all__ = ["Backend", "InlineBackend", "WaitingBackend"]
@@ -90,10 +92,11 @@ class WaitingBackend:
         self._pool = None if model.is_async else ThreadPoolExecutor(self.places, thread_name_prefix="twofold-call")
         self._runner = runner
         self._running: set[asyncio.Future[Result]] = set()
+        self._streaming = 0
 
     @property
     def free(self) -> int:
-        return self.places - len(self._running)
+        return self.places - len(self._running) - self._streaming
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         loop = asyncio.get_running_loop()
@@ -129,6 +132,18 @@ class WaitingBackend:
             return result
         finally:
             steps.close()
+
+    def start_stream(self, batch: Batch, on_piece: OnPiece, on_end: OnEnd) -> Running:
+        """See `Streaming`."""
+        self._streaming += 1
+
+        def end(failure: RowFailure | None) -> None:
+            self._streaming -= 1
+            on_end(failure)
+
+        if self._pool is None:
+            return stream_as_task(self._runner, batch.rows()[0], on_piece, end)
+        return stream_in_thread(self._runner, batch.rows()[0], on_piece, end, self._pool)
 
     def _give_up(self, call: asyncio.Future[Result], n_rows: int, done: _Once) -> None:
         done(self._all_failed(n_rows, LATE))

@@ -16,6 +16,7 @@ from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._realtime.limits import Limits, Refused
 from twofold._realtime.pace import Pace
+from twofold._realtime.streams import Streams
 from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Batcher:
         self.calls_started = 0
         self.rows_started = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.streams: Streams | None = None  # of a model that yields: they share the places
         backend.on_free = self._freed
         backend.on_held = self.pace.held
         self._renew()
@@ -251,16 +253,28 @@ class Batcher:
         self._wake()
 
     def _wake(self) -> None:
-        if self._rows_waiting and not self._pump_is_due and self._loop is not None:
+        if (self._rows_waiting or self.streams is not None) and not self._pump_is_due and self._loop is not None:
             self._pump_is_due = True
             self._loop.call_soon(self._pump)
+
+    def wake(self) -> None:
+        """A stream waits, or has freed its place."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._wake()
+
+    def _next_deadline(self) -> float:
+        return min((head.deadline for line in (self._line, self._bulk) if (head := line.head())), default=NEVER)
 
     def _pump(self) -> None:
         """Start every call that can start now. Inline, one call a tick: the loop serves in between."""
         self._pump_is_due = False
-        backend = self._backend
-        while self._rows_waiting and (free := backend.free) > 0:
+        backend, streams = self._backend, self.streams
+        while (self._rows_waiting or (streams is not None and streams.waiting)) and (free := backend.free) > 0:
             line = self._line
+            if streams is not None and streams.next_deadline < self._next_deadline():
+                streams.start_next()
+                continue
             if self._bulk.rows and (self._bulk_is_next or not line.rows):
                 line = self._bulk
                 self._bulk_is_next = False
@@ -356,8 +370,7 @@ class Batcher:
             queued_s = [call.began - ticket.came for ticket, first, _ in call.parts if not first]
             self._metrics.called(n_rows, len(result.failures), seconds, queued_s)
         self._deliver(call.parts, result)
-        if self._rows_waiting:
-            self._wake()
+        self._wake()
 
     def _deliver(self, parts: list[Part], result: Result) -> None:
         """Cut the result of a call into the answers of its tickets."""

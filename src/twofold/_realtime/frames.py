@@ -4,7 +4,10 @@
     columns   one Arrow IPC record batch message, without its schema: both sides know the Signature
     rest      JSON: in an answer the rows that failed, and how many ran out of memory together; in a hello who calls
 
-A call holds columns only. The 16 bytes before the columns keep their buffers aligned.
+A call holds columns only; one for an answer in pieces has the rest "stream". That is answered by frames without
+columns: a letter, and behind it the text of a piece (p), what the answer cost (u), or the end, with what failed (e). A
+frame without columns to the model process takes the answer back. The 16 bytes before the columns keep their buffers
+aligned.
 """
 
 from __future__ import annotations
@@ -19,19 +22,26 @@ import pyarrow as pa
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._runner import Result
+from twofold._usage import Piece, Usage
 
 __all__ = [
+    "CANCEL_FRAME",
     "Buffer",
     "FrameReader",
     "answer_frame",
     "call_frame",
+    "end_frame",
     "hello_frame",
+    "piece_frame",
     "read_answer",
     "read_call",
     "read_hello",
+    "read_piece",
+    "stream_frame",
 ]
 
 HEADER: Final = struct.Struct("<QQ")
+STREAM: Final = b"stream"
 # More than this in a header is not a frame of ours.
 MOST_BYTES: Final = 1 << 40
 
@@ -64,6 +74,8 @@ class Hello(msgspec.Struct):
 
 
 _rest_decoder = msgspec.json.Decoder(Rest)
+_failure_decoder = msgspec.json.Decoder(FailedRow)
+_usage_decoder = msgspec.json.Decoder(tuple[int, int, str])
 _hello_decoder = msgspec.json.Decoder(Hello)
 
 
@@ -101,6 +113,50 @@ def read_answer(columns: memoryview, rest: memoryview, schema: pa.Schema) -> Res
 def _batch(columns: memoryview, schema: pa.Schema) -> Batch:
     read = pa.ipc.read_record_batch(pa.py_buffer(columns), schema)
     return Batch(schema, read.num_rows, arrow=read)  # with our schema: what is known of it is kept by identity
+
+
+def stream_frame(batch: Batch) -> list[Buffer]:
+    """The frame that asks for the answer to the one row of `batch` in pieces."""
+    columns = batch.arrow().serialize()
+    return [HEADER.pack(columns.size, len(STREAM)), memoryview(columns), STREAM]
+
+
+CANCEL_FRAME: Final = HEADER.pack(0, 1) + b"c"
+
+
+def piece_frame(piece: Piece) -> bytes:
+    if isinstance(piece, str):
+        rest = b"p" + piece.encode()
+    else:
+        rest = b"u" + msgspec.json.encode([piece.prompt_tokens, piece.completion_tokens, piece.finish_reason])
+    return HEADER.pack(0, len(rest)) + rest
+
+
+def end_frame(failure: RowFailure | None) -> bytes:
+    rest = b"e"
+    if failure is not None:
+        rest += msgspec.json.encode(
+            FailedRow(0, failure.code, failure.message, failure.kind, failure.field, failure.traceback)
+        )
+    return HEADER.pack(0, len(rest)) + rest
+
+
+def read_piece(rest: memoryview) -> Piece | RowFailure | None:
+    """What a frame without columns from a model process says; at the end of a stream its failure, or None.
+
+    Raises ValueError or msgspec's errors for anything else.
+    """
+    letter, said = bytes(rest[:1]), rest[1:]
+    if letter == b"p":
+        return str(said, "utf-8")
+    if letter == b"u":
+        return Usage(*_usage_decoder.decode(said))
+    if letter != b"e":
+        raise ValueError("this is not a frame of twofold")
+    if not said:
+        return None
+    f = _failure_decoder.decode(said)
+    return RowFailure(f.code, f.message, f.kind, f.field, f.traceback)
 
 
 def hello_frame(token: str, pid: int) -> bytes:

@@ -4,6 +4,11 @@
     start_call(batch) ---- call frame -----> Runner.run
     done(result)      <--- answer frame ----
 
+    start_stream(batch) -- stream frame ---> Runner.stream
+    on_piece(piece)   <--- piece frames ----
+    cancel()           --- cancel frame --->   looked at between two pieces
+    on_end(failure)   <--- end frame -------   the generator is closed, the process is free
+
 They meet at a socket that the server process listens on. A model process takes one call at a time. One that dies
 costs its call (`worker_lost`); one that is not done by the call's deadline is reported as hung, to be killed, and the
 call's rows fail with `deadline_exceeded`.
@@ -14,9 +19,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, Final, cast
 
 import msgspec
@@ -25,16 +33,22 @@ import pyarrow as pa
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._realtime.frames import (
+    CANCEL_FRAME,
     Buffer,
     FrameReader,
     answer_frame,
     call_frame,
+    end_frame,
     hello_frame,
+    piece_frame,
     read_answer,
     read_call,
     read_hello,
+    read_piece,
+    stream_frame,
 )
-from twofold._runner import Result, Runner
+from twofold._realtime.streams import OnEnd, OnPiece, Running
+from twofold._runner import Result, Runner, StreamBroke, failure_of
 
 __all__ = ["Address", "ProcessBackend", "answer_calls", "warm_up_answers", "warm_up_calls"]
 
@@ -82,6 +96,9 @@ class ProcessBackend:
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         # The one that was busy last: its caches are warm.
         self._idle[-1].start_call(batch, done, deadline)
+
+    def start_stream(self, batch: Batch, on_piece: OnPiece, on_end: OnEnd) -> Running:
+        return self._idle[-1].start_stream(batch, on_piece, on_end)
 
     async def listen(self, path: str | None) -> Address:
         """Let model processes join: at a Unix socket, or on a free loopback port where `path` is None."""
@@ -139,6 +156,7 @@ class _ModelProcess(asyncio.Protocol):
         self._batch: Batch | None = None
         self._done: Callable[[Result], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._stream: _Stream | None = None
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -152,14 +170,33 @@ class _ModelProcess(asyncio.Protocol):
         frame = _in_one(call_frame(batch))
         self._backend.busy(self)
         self._batch, self._done = batch, done
-        self._timer = self._loop.call_later(deadline - time.monotonic(), self._hung)
+        self._timer = self._loop.call_later(deadline - time.monotonic(), self.hung)
         self._transport.writelines(frame)
+
+    def start_stream(self, batch: Batch, on_piece: OnPiece, on_end: OnEnd) -> Running:
+        self._backend.busy(self)
+        self._stream = _Stream(self, on_piece, on_end)
+        self._transport.writelines(_in_one(stream_frame(batch)))
+        return self._stream
+
+    def cancel_stream(self) -> None:
+        self._transport.resume_reading()  # it may hang in a piece that nobody reads
+        self._transport.write(CANCEL_FRAME)
+
+    def pause(self) -> None:
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         try:
             for columns, rest in self._frames.feed(data):
                 if self._pid:
-                    self._answered(columns, rest)
+                    if columns:
+                        self._answered(columns, rest)
+                    else:
+                        self._streamed(rest)
                 else:
                     self._joins(rest)
         except (ValueError, msgspec.MsgspecError, OSError):  # not one of ours (Arrow's errors are ValueErrors)
@@ -179,6 +216,19 @@ class _ModelProcess(asyncio.Protocol):
         self._backend.idle(self)
         self._finish(result)
 
+    def _streamed(self, rest: memoryview) -> None:
+        stream = self._stream
+        if stream is None:
+            raise ValueError("a piece without a call")
+        said = read_piece(rest)
+        if said is None or isinstance(said, RowFailure):
+            self._stream = None
+            self._transport.resume_reading()
+            self._backend.idle(self)
+            stream.end(said)
+        else:
+            stream.on_piece(said)
+
     def _finish(self, result: Result) -> None:
         done = self._done
         assert done is not None
@@ -187,7 +237,7 @@ class _ModelProcess(asyncio.Protocol):
         self._batch = self._done = self._timer = None
         done(result)
 
-    def _hung(self) -> None:
+    def hung(self) -> None:
         self._give_up(HUNG)
         self._transport.abort()
         self._backend.on_hung(self._pid)
@@ -197,10 +247,42 @@ class _ModelProcess(asyncio.Protocol):
         if self._batch is not None:
             nothing = Batch.from_rows(self._backend.outputs, [])
             self._finish(Result(nothing, dict.fromkeys(range(self._batch.n_rows), failure)))
+        elif self._stream is not None:
+            stream, self._stream = self._stream, None
+            stream.end(failure)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self._give_up(LOST)
         self._backend.disconnected(self)
+
+
+class _Stream:
+    """An answer in pieces that a model process makes. See `Running`."""
+
+    def __init__(self, process: _ModelProcess, on_piece: OnPiece, on_end: OnEnd) -> None:
+        self._process: _ModelProcess | None = process
+        self.on_piece = on_piece
+        self._on_end = on_end
+
+    def end(self, failure: RowFailure | None) -> None:
+        self._process = None
+        self._on_end(failure)
+
+    def cancel(self, *, hung: bool) -> None:
+        if self._process is None:
+            pass
+        elif hung:
+            self._process.hung()
+        else:
+            self._process.cancel_stream()
+
+    def pause(self) -> None:
+        if self._process is not None:
+            self._process.pause()
+
+    def resume(self) -> None:
+        if self._process is not None:
+            self._process.resume()
 
 
 def warm_up_calls(inputs: pa.Schema) -> None:
@@ -220,17 +302,67 @@ def answer_calls(runner: Runner, address: Address, joined: Callable[[], None]) -
     except OSError:  # gone already: the parent will say where the next one is
         return
     schema = runner.signature.input_schema
-    frames = FrameReader()
     with connection:
         try:
             connection.sendall(hello_frame(address["token"], os.getpid()))
             joined()
-            while data := connection.recv(RECEIVED_AT_ONCE):
-                for columns, _ in frames.feed(data):
-                    for piece in _in_one(answer_frame(runner.run(read_call(columns, schema)))):
-                        connection.sendall(piece)
+            calls = _Calls(connection)
+            for columns, rest in calls:
+                batch = read_call(columns, schema)
+                if rest:
+                    connection.sendall(end_frame(_stream(runner, batch.rows()[0], calls)))
+                    continue
+                for piece in _in_one(answer_frame(runner.run(batch))):
+                    connection.sendall(piece)
         except ConnectionError:
             pass
+
+
+def _stream(runner: Runner, row: tuple[Any, ...], calls: _Calls) -> RowFailure | None:
+    """Send the pieces of an answer until it is complete or taken back; then the model's generator is closed."""
+    try:
+        with closing(runner.stream(row)) as pieces:
+            for piece in pieces:
+                calls.connection.sendall(piece_frame(piece))
+                if calls.taken_back():
+                    break
+    except StreamBroke as broke:
+        return broke.failure
+    except ConnectionError:
+        raise
+    except Exception as error:  # a `finally` of the model's
+        return failure_of(error)
+    return None
+
+
+class _Calls:
+    """The calls as they come over the connection, and whether the one that is being answered was taken back."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._frames = FrameReader()
+        self._arrived: deque[tuple[memoryview, memoryview]] = deque()
+        self._readable = selectors.DefaultSelector()
+        self._readable.register(connection, selectors.EVENT_READ)
+
+    def __iter__(self) -> Iterator[tuple[memoryview, memoryview]]:
+        while self._arrived or self._receive():
+            while self._arrived:
+                columns, rest = self._arrived.popleft()
+                if columns:  # else a stream is taken back that had just ended
+                    yield columns, rest
+
+    def _receive(self) -> bool:
+        """Wait for more; False at the end of the connection."""
+        data = self.connection.recv(RECEIVED_AT_ONCE)
+        self._arrived.extend(self._frames.feed(data))
+        return bool(data)
+
+    def taken_back(self) -> bool:
+        """Whether the server process wants no more of this answer, or has gone. Does not wait."""
+        if not self._arrived and self._readable.select(0):
+            return not self._receive() or bool(self._arrived)
+        return bool(self._arrived)
 
 
 def _in_one(pieces: list[Buffer]) -> list[Buffer]:

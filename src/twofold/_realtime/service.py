@@ -7,18 +7,21 @@ comes back into bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twofold._columns import Batch
+from twofold._errors import RowFailure
 from twofold._profile import Profile
 from twofold._realtime.backends import Backend
 from twofold._realtime.batcher import Answers, Batcher, Ticket
 from twofold._realtime.limits import Limits
+from twofold._realtime.streams import Streaming, Streams, StreamTicket
 
 if TYPE_CHECKING:
     from twofold._realtime.counters import Counters
     from twofold._runner import Result
     from twofold._signature import Signature
+    from twofold._usage import Piece
 
 __all__ = ["Service"]
 
@@ -26,7 +29,8 @@ USUAL = Limits()
 
 
 class Service:
-    """One model, ready to be asked. Belongs to one event loop.
+    """One model, ready to be asked. Belongs to one event loop. `streams`: it yields its answers (see `stream`);
+    `chat`: it answers chats.
 
     `ready` is switched by the server that knows its backend; `draining` once it has been told to stop.
     """
@@ -42,6 +46,8 @@ class Service:
         example: tuple[Any, ...] | None = None,
         profile: Profile | None = None,
         metrics: Counters | None = None,
+        streams: bool = False,
+        chat: bool = False,
     ) -> None:
         self.signature = signature
         self.version = version
@@ -49,6 +55,8 @@ class Service:
         self.example = example
         self.limits = limits
         self.profile = Profile() if profile is None else profile
+        self.streams = streams
+        self.chat = chat
         self.ready = True
         self.draining = False
         self._batcher = Batcher(
@@ -59,6 +67,13 @@ class Service:
             profile=self.profile,
             metrics=metrics,
         )
+        if streams:
+            self._batcher.streams = Streams(
+                cast("Streaming", backend),
+                signature.input_schema,
+                max_streams=limits.max_streams,
+                wake=self._batcher.wake,
+            )
 
     @property
     def on_slow(self) -> Callable[[float], None] | None:
@@ -107,3 +122,26 @@ class Service:
         """Answer the rows of this batch (at least one); `done` is called once, later, with what became of them all,
         in order. As `submit` otherwise, but columns stay columns."""
         return self._batcher.submit_batch(batch, done, deadline_s=deadline_s, n_bytes=n_bytes)
+
+    def stream(
+        self,
+        row: tuple[Any, ...],
+        on_piece: Callable[[Piece], None],
+        on_end: Callable[[RowFailure | None], None],
+        *,
+        deadline_s: float | None = None,
+    ) -> StreamTicket:
+        """Answer one canonical row piece by piece, of a model that yields.
+
+        `on_piece` is called later, in the loop's thread, with each piece as it is made (and with a Usage, where the
+        model counts); then `on_end`, once, with what broke the answer off or None. Neither is called after
+        `StreamTicket.cancel`, which closes the model's generator. The deadline is that of the first piece, and of each
+        that follows from the one before it on.
+
+        Raises Refused, at once, when too many answers stream already or this one would not begin in time.
+        """
+        most_s = self.limits.deadline_s
+        limit_s = most_s if deadline_s is None else min(deadline_s, most_s)
+        streams = self._batcher.streams
+        assert streams is not None
+        return streams.submit(row, on_piece, on_end, deadline_s=limit_s)

@@ -29,7 +29,16 @@ def inline_service(runner: Runner, name: str, limits: Limits) -> Service:
     """The Service of a model that is loaded in this process."""
     model = runner.model
     backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
-    return Service(model.signature, model.version, name, backend, limits=limits, example=model.example)
+    return Service(
+        model.signature,
+        model.version,
+        name,
+        backend,
+        limits=limits,
+        example=model.example,
+        streams=model.streams,
+        chat=model.chat,
+    )
 
 
 class _Isolated:
@@ -57,6 +66,8 @@ class _Isolated:
             self.backend,
             limits=limits,
             example=None if example is None else signature.decode_row(json.dumps(example).encode()),
+            streams=facts["streams"],
+            chat=facts["chat"],
         )
         self.service.ready = False
 

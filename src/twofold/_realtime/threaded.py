@@ -83,6 +83,8 @@ class ThreadedServer:
             WaitingBackend(Runner(model)),
             limits=limits_of(options),
             example=model.example,
+            streams=model.streams,
+            chat=model.chat,
         )
         where = f"twofold serving {model.name} (version {model.version}) at {self.url}"
         await serve_http(
