@@ -18,6 +18,7 @@ import uvloop
 import twofold
 from twofold._realtime.backends import InlineBackend, WaitingBackend
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.access import ANYBODY, Access
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.limits import Limits
 from twofold._realtime.service import Service
@@ -43,6 +44,7 @@ def serving(
     *others: Any,
     loop: str = "uvloop",
     fast_lane: bool = True,
+    access: Access = ANYBODY,
     keep_alive_s: float = 75.0,
     drain_s: float = 10.0,
     grpc: bool = False,
@@ -76,6 +78,7 @@ def serving(
                 keep_alive_s=keep_alive_s,
                 drain_s=drain_s,
                 fast_lane=fast_lane,
+                access=access,
             ),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -34,8 +35,10 @@ class Acceptor:
         connections: Callable[[], int],
         board: Board,
         slot: int,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`connections` says how many are open in this process; `slot` is its place on the board."""
+        self._tls = tls
         self._listening = listening
         self._protocol = protocol
         self._connections = connections
@@ -95,8 +98,8 @@ class Acceptor:
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:  # gone again
+            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._tls)
+        except OSError:  # gone again, or no TLS that we speak
             connection.close()
 
     def _pause(self, seconds: float | None = None) -> None:

@@ -7,14 +7,17 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.http import health, models, oip_routes, page
+from twofold._realtime.http.access import ANYBODY, Access, Guard
 from twofold._realtime.http.lane_request import LanePath
-from twofold._realtime.http.problems import Refusal, problem
+from twofold._realtime.http.problems import Answer, Refusal, problem
 from twofold._realtime.http.responses import AnswerResponse, request_id, service_named
 
 __all__ = ["lane_paths", "make_app"]
@@ -24,8 +27,32 @@ ROUTES: tuple[Callable[[Catalog], list[Route]], ...] = (models.routes, health.ro
 LANE_PATHS: tuple[Callable[[Catalog], dict[bytes, LanePath]], ...] = (models.lane_paths, oip_routes.lane_paths)
 
 
-def make_app(catalog: Catalog) -> Starlette:
-    """All routes of one server process."""
+# How a protocol says no, where its routes begin with this.
+FORMS: tuple[tuple[str, Callable[[Refusal], Answer]], ...] = (("/v2", oip_routes.refusal_form),)
+
+
+def make_app(catalog: Catalog, access: Access = ANYBODY) -> ASGIApp:
+    """All routes of one server process, for those who may ask."""
+    app: ASGIApp = _routes(catalog)
+    if access.keys is not None:
+        app = Guard(app, access.keys, _form, catalog.default.version)
+    if access.origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=access.origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("*",),
+            expose_headers=("Model-Version", "X-Request-Id", "Retry-After", "Twofold-Failed-Rows"),
+        )
+    return app
+
+
+def _form(path: str, refusal: Refusal) -> Answer:
+    form = next((form for prefix, form in FORMS if path == prefix or path.startswith(prefix + "/")), None)
+    return refusal.answer if form is None else form(refusal)
+
+
+def _routes(catalog: Catalog) -> Starlette:
     routes = [route for protocol in ROUTES for route in protocol(catalog)]
     handlers = _handlers(
         catalog,

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from twofold._realtime.http.access import ANYBODY, Access, Keys
 from twofold._realtime.http.lane_request import LaneHead, LanePath, LaneRequest
 from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, Refusal, problem, written
 from twofold._realtime.http.terms import REQUEST_ID, deadline_in, usable_request_id
@@ -51,6 +52,8 @@ class LaneProtocol(HttpToolsProtocol):
 
     paths: ClassVar[Mapping[bytes, LanePath]]  # by the target of a request
     version: ClassVar[str]  # of the model that answers where a request names none
+    keys: ClassVar[Keys | None]  # who may ask
+    slow_headers: ClassVar[frozenset[bytes]]
     known_heads: ClassVar[dict[bytes, LaneHead]]  # of whole requests that took the lane
     ending: ClassVar[bool] = False  # each answer is the last of its connection, and says so
 
@@ -61,9 +64,11 @@ class LaneProtocol(HttpToolsProtocol):
         cls.known_heads.clear()
 
     @classmethod
-    def bound_to(cls, paths: Mapping[bytes, LanePath], version: str) -> type[LaneProtocol]:
+    def bound_to(cls, paths: Mapping[bytes, LanePath], version: str, access: Access = ANYBODY) -> type[LaneProtocol]:
         """The protocol of one server. Without paths every request goes the app's way (the answers are equal)."""
-        return type("BoundLaneProtocol", (cls,), {"paths": paths, "version": version, "known_heads": {}})
+        slow = SLOW_HEADERS | {b"origin"} if access.origins else SLOW_HEADERS
+        own = {"paths": paths, "version": version, "keys": access.keys, "slow_headers": slow, "known_heads": {}}
+        return type("BoundLaneProtocol", (cls,), own)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -215,8 +220,9 @@ class LaneProtocol(HttpToolsProtocol):
             named.get(b"content-type") == CONTENT_TYPE
             and length.isdigit()
             and int(length) <= path.max_body_bytes
-            and SLOW_HEADERS.isdisjoint(named)
+            and self.slow_headers.isdisjoint(named)
             and len(named) == len(self.headers) <= LANE_HEADERS
+            and (self.keys is None or self.keys.allow(named.get(b"authorization", b"")))
         )
         if not fits:
             return None
@@ -299,7 +305,8 @@ class LaneProtocol(HttpToolsProtocol):
         content.append(body)
         self.transport.write(b"".join(content))
         if linger:
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS has no half of a connection to end
+                self.transport.write_eof()
             self.loop.call_later(LINGER_S, self.transport.close)
         elif not keep_alive:
             self.transport.close()

@@ -22,7 +22,7 @@ from twofold._realtime.oip.errors import OipError
 from twofold._realtime.oip.model import OipModel, server_metadata
 from twofold._version import __version__
 
-__all__ = ["lane_paths", "routes"]
+__all__ = ["lane_paths", "refusal_form", "routes"]
 
 EXTENSIONS = ("binary_tensor_data",)
 ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -90,6 +90,11 @@ def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
     return paths
 
 
+def refusal_form(refusal: Refusal) -> Answer:
+    """A refusal as this protocol has it."""
+    return oip_answer(OipError(refusal.code, refusal.detail))
+
+
 def _endpoint(handler: Handler, method: str, catalog: Catalog) -> Callable[[Request], Awaitable[AnswerResponse]]:
     """The handler for this method ("": any), with the protocol's own form of every error."""
     allowed = ("GET", "HEAD") if method == "GET" else (method,)
@@ -106,7 +111,7 @@ def _endpoint(handler: Handler, method: str, catalog: Catalog) -> Callable[[Requ
         except OipError as error:
             answer = oip_answer(error)
         except Refusal as refusal:
-            answer = oip_answer(OipError(refusal.code, refusal.detail))
+            answer = refusal_form(refusal)
         return AnswerResponse(answer, service.version)
 
     return endpoint

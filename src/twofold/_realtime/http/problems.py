@@ -77,6 +77,7 @@ PROBLEMS: dict[str, Problem] = {
     for row in (
         Problem("bad_request", 400, "The request is not HTTP that this server reads"),
         Problem("not_json", 400, "The body is not JSON"),
+        Problem("unauthorized", 401, "The request has no key that this server knows"),
         Problem("not_found", 404, "There is no such page", predict=False),
         Problem("method_not_allowed", 405, "The path does not know this method"),
         Problem("request_timeout", 408, "The request did not come to its end in time"),

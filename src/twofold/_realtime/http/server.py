@@ -13,6 +13,7 @@ import uvicorn
 from twofold._realtime.accepting import Acceptor
 from twofold._realtime.board import Board
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.access import ANYBODY, Access
 from twofold._realtime.http.app import lane_paths, make_app
 from twofold._realtime.http.lane import LaneProtocol
 
@@ -30,18 +31,19 @@ async def serve_http(
     keep_alive_s: float = 75.0,
     drain_s: float = 30.0,
     fast_lane: bool = True,
+    access: Access = ANYBODY,
     share: tuple[Board, int] | None = None,
 ) -> None:
     """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return.
 
     `sockets` are bound and listening, by what they are for ("http"), and are closed at the end. `on_ready` is called
-    once connections are accepted. `share`: the board of the processes that accept on "http", and this one's place on
-    it.
+    once connections are accepted. `access`: who may ask, and how. `share`: the board of the processes that accept on
+    "http", and this one's place on it.
     """
     version = catalog.default.version
     config = uvicorn.Config(
-        make_app(catalog),
-        http=LaneProtocol.bound_to(lane_paths(catalog) if fast_lane else {}, version),
+        make_app(catalog, access),
+        http=LaneProtocol.bound_to(lane_paths(catalog) if fast_lane else {}, version, access),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -53,6 +55,8 @@ async def serve_http(
         timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]
         backlog=2048,
+        ssl_certfile=access.certificate,
+        ssl_keyfile=access.private_key,
     )
     server = _Server(config, catalog, stop, on_ready, share)
     try:
@@ -88,7 +92,10 @@ class _Server(uvicorn.Server):
         await super().startup([])
         board, slot = self._share
         connections = self.server_state.connections
-        self.servers = [Acceptor(sock, self._connection, lambda: len(connections), board, slot) for sock in sockets]  # type: ignore[misc]
+        acceptors: Any = [
+            Acceptor(sock, self._connection, lambda: len(connections), board, slot, self.config.ssl) for sock in sockets
+        ]
+        self.servers = acceptors
 
     def _connection(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class

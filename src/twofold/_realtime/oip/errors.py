@@ -24,6 +24,7 @@ _TABLE: Final[dict[str, tuple[int, int]]] = {
     "row_does_not_fit": (400, 3),
     "bad_row": (400, 3),
     "unanswerable": (400, 3),  # the answer has no form as tensors
+    "unauthorized": (401, 16),  # UNAUTHENTICATED
     "not_found": (404, 5),  # NOT_FOUND: a model or a version that is not there
     "method_not_allowed": (405, 12),  # UNIMPLEMENTED
     "unsupported_media_type": (415, 3),

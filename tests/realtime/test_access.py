@@ -1,0 +1,116 @@
+"""Keys, TLS and pages of other origins: the same on the fast lane and beside it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+
+import twofold
+from tests.realtime.serving import serving
+from twofold._realtime.http.access import Access, Keys
+
+KEYS = Keys(["first-key", "second-key"])
+
+
+@twofold.model
+def parity(number: int) -> str:
+    return "Even" if number % 2 == 0 else "Odd"
+
+
+def bearer(key: str, scheme: str = "Bearer") -> dict[str, str]:
+    return {"Authorization": f"{scheme} {key}"}
+
+
+@pytest.fixture(params=[True, False], ids=["lane", "app"])
+def client(request: pytest.FixtureRequest) -> Any:
+    with (
+        serving(parity, fast_lane=request.param, access=Access(keys=KEYS)) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client,
+    ):
+        yield client
+
+
+def test_a_key_lets_in_and_its_absence_does_not(client: httpx.Client) -> None:
+    for key in ("first-key", "second-key"):
+        for _ in range(3):  # the same head again
+            answer = client.post("/predict", json={"number": 7}, headers=bearer(key))
+            assert (answer.status_code, answer.json()) == (200, {"prediction": "Odd"})
+    assert client.post("/predict", json={"number": 7}, headers=bearer("first-key", "bearer")).status_code == 200
+    almost = [bearer("first-ke"), bearer("first-keyy"), bearer("first-key", "Basic"), bearer("ключ")]
+    refused: list[dict[str, str]] = [{}, {"Authorization": "Bearer"}, *almost]
+    for headers in refused:
+        encoded = {name.encode(): value.encode() for name, value in headers.items()}
+        answer = client.post("/predict", json={"number": 7}, headers=encoded)
+        assert answer.status_code == 401, headers
+        assert answer.headers["www-authenticate"] == 'Bearer realm="twofold"'
+        assert answer.json()["code"] == "unauthorized"
+        assert "Authorization: Bearer KEY" in answer.json()["detail"]
+    again = client.post("/predict", json={"number": 7}, headers=bearer("first-key"))
+    assert again.status_code == 200
+
+
+def test_two_authorization_headers_are_none(client: httpx.Client) -> None:
+    twice = [("Authorization", "Bearer first-key"), ("Authorization", "Bearer wrong")]
+    assert client.post("/predict", json={"number": 7}, headers=twice).status_code == 401
+
+
+def test_what_is_open_and_what_is_not(client: httpx.Client) -> None:
+    for path in ("/", "/docs", "/static/style.css", "/health/live", "/health/ready", "/v2/health/live"):
+        assert client.get(path).status_code == 200, path
+    for path in ("/openapi.json", "/models", "/v2", "/v2/models/parity", "/nothing", "/docs/x"):
+        assert client.get(path).status_code == 401, path
+        assert client.get(path, headers=bearer("first-key")).status_code != 401, path
+
+
+def test_each_protocol_refuses_in_its_own_form(client: httpx.Client) -> None:
+    body = {"inputs": [{"name": "number", "shape": [1], "datatype": "INT64", "data": [7]}]}
+    answer = client.post("/v2/models/parity/infer", json=body)
+    assert answer.status_code == 401
+    assert set(answer.json()) == {"error"}
+    assert client.post("/v2/models/parity/infer", json=body, headers=bearer("first-key")).status_code == 200
+
+
+def test_pages_of_other_origins_are_let_in_only_when_named() -> None:
+    asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+    with serving(parity) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+        answer = client.post("/predict", json={"number": 7}, headers={"Origin": "https://shop.example"})
+        assert "access-control-allow-origin" not in answer.headers
+    access = Access(keys=KEYS, origins=("https://shop.example",))
+    with serving(parity, access=access) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+        before = client.options("/predict", headers={**asked, "Access-Control-Request-Headers": "authorization"})
+        assert before.status_code == 200
+        assert before.headers["access-control-allow-origin"] == "https://shop.example"
+        headers = {"Origin": "https://shop.example", **bearer("first-key")}
+        for _ in range(2):
+            answer = client.post("/predict", json={"number": 7}, headers=headers)
+            assert (answer.status_code, answer.json()) == (200, {"prediction": "Odd"})
+            assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+        other = client.options("/predict", headers={**asked, "Origin": "https://else.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_tls_both_ways_and_on_the_lane(tmp_path: Path, loop: str) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    access = Access(certificate=str(tmp_path / "server.pem"))
+    with (
+        serving(parity, loop=loop, access=access) as server,
+        httpx.Client(base_url=f"https://127.0.0.1:{server.port}", verify=trusting) as client,
+    ):
+        for _ in range(3):
+            assert client.post("/predict", json={"number": 7}).json() == {"prediction": "Odd"}
+        large = client.post("/predict", content=b"[" + b" " * 3_000_000 + b"]", headers={"content-type": "text/plain"})
+        assert large.status_code == 415
+        assert client.post("/predict", json={"number": "x"}).status_code == 422
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{server.port}/health/live")
+        assert client.get("/health/live").status_code == 200
