@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Self
 
 from twofold._client.answer import Answer
+from twofold._client.reading import Reading
 from twofold._client.replies import described, failure_in, items, refuse, route
 from twofold._client.shown import python_signature
 from twofold._errors import FieldError, RowFailure, RowsDoNotFit, RowsFailed, UsageError
@@ -19,7 +20,7 @@ from twofold._wire.connections import Connections
 from twofold._wire.exchange import Reply
 from twofold._wire.links import Until
 from twofold._wire.patience import pause_s
-from twofold._wire.steps import Sleep, Steps, run, run_later
+from twofold._wire.steps import Sleep, Steps, run, run_later, stream, stream_later
 
 __all__ = ["Client", "connect"]
 
@@ -61,6 +62,8 @@ class Client:
         client(7), client(number=7), client({"number": 7})    one row -> its answer
         client.batch([{"number": 7}, {"number": 8}])          rows -> their answers, in order
         await client.acall(7), await client.abatch([7, 8])    the same in an event loop
+        for piece in client.stream("Hello"): ...              the answer of a model that yields, as it is made
+        async for piece in client.astream("Hello"): ...       the same in an event loop
         client.within(0.05)(7)                                with another timeout: 50 ms
 
     Values are what the signature takes: NumPy arrays, datetimes, bytes, dataclasses. An answer is the value itself
@@ -147,6 +150,15 @@ class Client:
         """The answers to many rows, in an event loop."""
         return await run_later(self._many(self._texts(rows)))
 
+    def stream(self, *args: Any, **fields: Any) -> Iterator[Any]:
+        """The pieces of the answer to one row, as they are made; joined they are the answer. For a model that yields;
+        another's answer comes in one piece. The timeout is that of each piece."""
+        return stream(self._pieces(self._row(args, fields)))
+
+    def astream(self, *args: Any, **fields: Any) -> AsyncIterator[Any]:
+        """The pieces of the answer to one row, in an event loop: `async for piece in client.astream(…)`."""
+        return stream_later(self._pieces(self._row(args, fields)))
+
     def _one(self, row: Row) -> Steps[Any]:
         reply = yield from self._asking("POST", self._route, self._write(row))
         if reply.status != 200:
@@ -180,6 +192,23 @@ class Client:
             pause = pause_s(reply, attempt) if attempt < self._retries else None
             if pause is None or pause >= until.left_s:
                 return reply
+            yield Sleep(pause)
+            attempt += 1
+
+    def _pieces(self, row: Row) -> Steps[None]:
+        body = self._write(row)
+        attempt = 0
+        while True:
+            until = Until(self._timeout_s)
+            reading = Reading(self.name, self.url, self._answer)
+            exchange = yield from self._connections.ask_for_pieces(self._route, body, until, reading.of)
+            reply = exchange.reply()
+            if reply.status == 200:
+                reading.finish()
+                return
+            pause = pause_s(reply, attempt) if attempt < self._retries else None
+            if pause is None or pause >= self._timeout_s:
+                refuse(reply, self.name, self.url)
             yield Sleep(pause)
             attempt += 1
 

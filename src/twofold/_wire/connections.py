@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -28,6 +28,7 @@ HEAD: Final = (
 
 Link = ThreadLink | LoopLink
 Idle = list[Link]
+Read = Callable[[Exchange], Iterable[Any]]
 
 
 class Connections:
@@ -57,15 +58,15 @@ class Connections:
         yield from self._talk(self._request(method, path, "*/*", body, until), exchange, until)
         return exchange.reply()
 
-    def ask_for_pieces(self, path: str, body: bytes, until: Until) -> Steps[Exchange]:
-        """The same for a stream of events: a `Piece` with the bytes of its body each time some have come. The bytes of
-        an answer that is not 200 are left to be taken at the end."""
+    def ask_for_pieces(self, path: str, body: bytes, until: Until, read: Read) -> Steps[Exchange]:
+        """The same for events: each time some of a 200 have come, a `Piece` for each that `read` makes of it. `until`
+        is the time of each. Of another answer the body is left to be taken at the end."""
         exchange = Exchange()
-        accept = "text/event-stream"
-        yield from self._talk(self._request("POST", path, accept, body, until), exchange, until, pieces=True)
+        request = self._request("POST", path, "text/event-stream", body, until)
+        yield from self._talk(request, exchange, until, read)
         return exchange
 
-    def _talk(self, request: bytes, exchange: Exchange, until: Until, *, pieces: bool = False) -> Steps[None]:
+    def _talk(self, request: bytes, exchange: Exchange, until: Until, read: Read | None = None) -> Steps[None]:
         idle, link = yield _Take(self)
         if link is None:
             link = yield from self._opened(until)
@@ -77,8 +78,10 @@ class Connections:
                 pass  # a server that refuses a body answers before it has read it all
             while not exchange.complete:
                 exchange.feed((yield Receive(link, until.left_s)))
-                if pieces and exchange.status == 200 and (data := exchange.taken()):
-                    yield Piece(data)
+                if read is not None and exchange.status == 200:
+                    for piece in read(exchange):
+                        yield Piece(piece)
+                    until = Until(until.timeout_s)
             keep = exchange.keep_alive
         except TimeoutError as error:
             raise DeadlineExceeded(
