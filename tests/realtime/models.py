@@ -63,3 +63,26 @@ class Verdict(msgspec.Struct):
 @twofold.model(example={"amount": 12.5, "currency": "EUR", "items": ["book", "pen"], "note": None, "express": True})
 def payment(row: Payment) -> Verdict:
     return Verdict(score=row.amount / 100, label=row.currency)
+
+
+@twofold.model
+def size(image: bytes) -> int:
+    return len(image)
+
+
+class Wine(msgspec.Struct):
+    acid: float
+    sugar: float
+    year: int
+
+
+class Taste(msgspec.Struct):
+    score: float
+    rank: int
+
+
+@twofold.model(example={"acid": 0.5, "sugar": 2.0, "year": 1999})
+def wine(row: Wine) -> Taste:
+    if row.year == 1900:
+        raise twofold.BadRow("too old")
+    return Taste(score=row.acid * row.sugar, rank=row.year % 10)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from twofold._signature.column import ColumnReader
 
-__all__ = ["Columns", "columns_writer"]
+__all__ = ["Columns", "column_writers", "columns_writer"]
 
 Read = tuple[Batch, "npt.NDArray[np.int64] | None", dict[int, list[FieldError]]]
 Found = tuple[pa.Array, dict[int, Misfit]]
@@ -137,7 +137,7 @@ def _all_missing(field: Field, rows: range) -> dict[int, Misfit]:
 
 def columns_writer(fields: tuple[Field, ...]) -> Callable[[Batch], list[bytes]]:
     """outputs -> each row as a JSON object; columns of floats are written many at a time."""
-    columns = [_column_writer(field, at) for at, field in enumerate(fields)]
+    columns = column_writers(fields)
     names = [write_name(field) for field in fields]
     if not fields:
         return lambda outputs: [b"{}"] * outputs.n_rows
@@ -146,6 +146,11 @@ def columns_writer(fields: tuple[Field, ...]) -> Callable[[Batch], list[bytes]]:
         return lambda outputs: [head + text + b"}" for text in column(outputs)]
     template = b"{" + b",".join(name.replace(b"%", b"%%") + b":%b" for name in names) + b"}"
     return lambda outputs: [template % row for row in zip(*[column(outputs) for column in columns], strict=True)]
+
+
+def column_writers(fields: tuple[Field, ...]) -> list[Callable[[Batch], list[bytes]]]:
+    """For each field: outputs -> the JSON texts of its column."""
+    return [_column_writer(field, at) for at, field in enumerate(fields)]
 
 
 def _column_writer(field: Field, at: int) -> Callable[[Batch], list[bytes]]:

@@ -186,6 +186,16 @@ class Signature:
 
         return columns_writer(self.outputs)
 
+    def column_texts(self, outputs: Batch) -> list[list[bytes]]:
+        """Each column of an output batch as the JSON texts of its values."""
+        return [write(outputs) for write in self._column_writers]
+
+    @functools.cached_property
+    def _column_writers(self) -> list[Callable[[Batch], list[bytes]]]:
+        from twofold._signature.columns import column_writers
+
+        return column_writers(self.outputs)
+
     def json_row(self, fields: tuple[Field, ...], row: Row) -> dict[str, Any]:
         """JSON-ready Python values of a row of these fields: the numbers and texts that `encode_row` writes."""
         makers = _makers(fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ from twofold._realtime.http.problems import Answer, Refusal, problem
 from twofold._realtime.http.responses import AnswerResponse, request_id, service_named
 
 __all__ = ["lane_paths", "make_app"]
+
+LOG = logging.getLogger("twofold")
 
 # A protocol is a module: its routes here, and what of it is hot enough for the fast lane below.
 ROUTES: tuple[Callable[[Catalog], list[Route]], ...] = (models.routes, health.routes, oip_routes.routes, page.routes)
@@ -92,8 +95,8 @@ def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
     async def refused(request: Request, refusal: Refusal) -> AnswerResponse:
         return AnswerResponse(refusal.answer, version(request))
 
-    async def internal_error(request: Request, _: Exception) -> AnswerResponse:
-        request_id(request)
+    async def internal_error(request: Request, error: Exception) -> AnswerResponse:
+        LOG.error("request %s failed: %r", request_id(request), error)  # uvicorn logs the traceback
         return AnswerResponse(problem("internal_error", "The server failed; its log says why."), version(request))
 
     async def nobody_there(request: Request, _: Exception) -> AnswerResponse:

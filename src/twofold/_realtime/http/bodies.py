@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from twofold._realtime.http.problems import Refusal
+from twofold._realtime.http.problems import MAX_ROWS, Refusal
 
-__all__ = ["read_body", "too_large"]
+__all__ = ["read_body", "too_large", "too_many_rows"]
 
 
 async def read_body(request: Request, max_body_bytes: int) -> bytes:
@@ -24,9 +24,17 @@ async def read_body(request: Request, max_body_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def too_large(max_body_bytes: int) -> Refusal:
+def too_large(max_body_bytes: int, otherwise: str = "") -> Refusal:
     size = f"{max_body_bytes >> 20} MiB" if max_body_bytes % (1 << 20) == 0 else f"{max_body_bytes} bytes"
     return Refusal(
         "body_too_large",
-        f"The body is larger than {size}. Send fewer rows at once, or start the server with a larger --max-body.",
+        f"The body is larger than {size}{otherwise}. Send fewer rows at once, or start the server with a larger "
+        "--max-body.",
+    )
+
+
+def too_many_rows() -> Refusal:
+    return Refusal(
+        "body_too_large",
+        f"The body has more than {MAX_ROWS:,} rows. Send fewer at once; `twofold batch` is for more.",
     )

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from twofold._realtime.http.access import ANYBODY, Access, Keys
 from twofold._realtime.http.lane_request import LaneHead, LanePath, LaneRequest
+from twofold._realtime.http.media import wants_json
 from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, Refusal, problem, written
 from twofold._realtime.http.terms import REQUEST_ID, deadline_in, usable_request_id
 
@@ -221,6 +222,7 @@ class LaneProtocol(HttpToolsProtocol):
             and length.isdigit()
             and int(length) <= path.max_body_bytes
             and self.slow_headers.isdisjoint(named)
+            and wants_json(named.get(b"accept", b""))
             and len(named) == len(self.headers) <= LANE_HEADERS
             and (self.keys is None or self.keys.allow(named.get(b"authorization", b"")))
         )

@@ -9,25 +9,24 @@ from starlette.routing import Route
 
 from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.bodies import read_body
+from twofold._realtime.http.bulk import Bodies
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.plain import PlainJson
 from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Refusal, json_bytes
-from twofold._realtime.http.responses import AnswerResponse, deadline_s, service_named
-from twofold._realtime.http.waiting import answered
+from twofold._realtime.http.responses import AnswerResponse, service_named
 from twofold._realtime.service import Service
 
 __all__ = ["lane_paths", "no_model", "routes"]
 
 
 def routes(catalog: Catalog) -> list[Route]:
-    plain = {name: PlainJson(service) for name, service in catalog.items()}
+    bodies = {name: Bodies(service) for name, service in catalog.items()}
 
     async def predict(request: Request) -> AnswerResponse:
         service = service_named(request, catalog)
         if service is None:
             raise no_model(request, catalog)
-        return AnswerResponse(await _answer(plain[service.name], request), service.version)
+        return AnswerResponse(await bodies[service.name].answer(request), service.version)
 
     async def models(_: Request) -> AnswerResponse:
         listed = [_summary(service, catalog) for service in catalog.values()]
@@ -63,13 +62,6 @@ def no_model(request: Request, catalog: Catalog) -> Refusal:
     return Refusal("not_found", f"There is no model {name!r}. The models here are {', '.join(catalog)}.")
 
 
-async def _answer(plain: PlainJson, request: Request) -> Answer:
-    within_s = deadline_s(request)
-    _check_type(request)
-    body = await read_body(request, plain.service.limits.max_body_bytes)
-    return await answered(request, lambda client: plain.begin(body, client, within_s))
-
-
 def _summary(service: Service, catalog: Catalog) -> dict[str, object]:
     path = f"/models/{quote(service.name, safe='')}"
     return {
@@ -83,17 +75,3 @@ def _summary(service: Service, catalog: Catalog) -> dict[str, object]:
 
 def _json(value: object) -> Answer:
     return Answer(200, CONTENT_TYPE, (), json_bytes(value))
-
-
-def _check_type(request: Request) -> None:
-    """Raises Refusal for what can be refused before the body is read."""
-    content_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    if content_type.strip().lower() != "application/json":
-        came = f"not {content_type.strip()[:100]!r}" if content_type else "and the request names none"
-        raise Refusal("unsupported_media_type", f"Send the rows as JSON: content-type: application/json, {came}.")
-    charset = dict(p.strip().lower().split("=", 1) for p in parameters.split(";") if "=" in p).get("charset", "utf-8")
-    if charset.strip('"') not in ("utf-8", "utf8", "us-ascii"):
-        raise Refusal("unsupported_media_type", f"JSON is UTF-8, not {charset[:100]!r}.")
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", ""):
-        raise Refusal("unsupported_media_type", f"Send the body as it is, without content-encoding {encoding[:100]!r}.")

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from twofold._errors import NotJson, RowFailure, RowsDoNotFit
 from twofold._realtime.batcher import Ticket
+from twofold._realtime.http.bodies import too_many_rows
 from twofold._realtime.http.problems import (
     CONTENT_TYPE,
+    ERRORS_SHOWN,
+    MAX_ROWS,
     Answer,
     Client,
+    Refusal,
     failure_item,
     json_bytes,
-    problem,
     problem_of_failure,
     problem_of_refusal,
 )
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 
-__all__ = ["PlainJson"]
+__all__ = ["PlainJson", "failure_of_all", "json_list"]
 
-ERRORS_SHOWN = 10
+NOTHING = Answer(200, CONTENT_TYPE, (), b"[]")
 
 LOG = logging.getLogger("twofold")
 
@@ -46,21 +49,11 @@ class PlainJson:
                 rows, many = [self._decode_row(body)], False
             else:
                 rows, many = self._decode(body)
-        except NotJson as error:
-            client.respond(problem("not_json", error.message))
+        except Exception as error:
+            client.respond(unreadable(error, client.identify).answer)
             return None
-        except RowsDoNotFit as error:
-            client.respond(problem("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN]))
-            return None
-        except RecursionError:
-            client.respond(problem("not_json", "The body is nested too deeply."))
-            return None
-        except Exception:
-            LOG.exception("request %s: its body could not be read", client.identify())
-            client.respond(problem("internal_error", "The body could not be read; the server's log says why."))
-            return None
-        if not rows:
-            client.succeed(b"[]")
+        if many and not 0 < len(rows) <= MAX_ROWS:
+            client.respond(NOTHING if not rows else too_many_rows().answer)
             return None
         done = partial(_answer_many if many else _answer_one, client)
         try:
@@ -68,6 +61,41 @@ class PlainJson:
         except Refused as refused:
             client.respond(problem_of_refusal(refused))
             return None
+
+    def row(self, value: object) -> tuple[Any, ...]:
+        """A row that did not come as JSON. Raises Refusal."""
+        try:
+            return self.service.signature.row(value)
+        except RowsDoNotFit as error:
+            raise Refusal("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN]) from None
+
+    def begin_row(self, row: tuple[Any, ...], client: Client, deadline_s: float | None, n_bytes: int) -> Ticket | None:
+        """Answer one row as one that came as JSON."""
+        done = partial(_answer_one, client)
+        try:
+            return self._submit([row], done, answers=self._texts, deadline_s=deadline_s, n_bytes=n_bytes)
+        except Refused as refused:
+            client.respond(problem_of_refusal(refused))
+            return None
+
+    def read(self, body: bytes, identify: Callable[[], str]) -> tuple[list[tuple[Any, ...]], bool]:
+        """The rows of a body, and whether they are a list. Raises Refusal."""
+        try:
+            return self._decode(body)
+        except Exception as error:
+            raise unreadable(error, identify) from None
+
+
+def unreadable(error: Exception, identify: Callable[[], str]) -> Refusal:
+    """What the sender of a JSON body is told that could not be read."""
+    if isinstance(error, NotJson):
+        return Refusal("not_json", error.message)
+    if isinstance(error, RowsDoNotFit):
+        return Refusal("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN])
+    if isinstance(error, RecursionError):
+        return Refusal("not_json", "The body is nested too deeply.")
+    LOG.error("request %s: its body could not be read", identify(), exc_info=error)
+    return Refusal("internal_error", "The body could not be read; the server's log says why.")
 
 
 def _answer_one(client: Client, results: Sequence[Any]) -> None:
@@ -79,23 +107,28 @@ def _answer_one(client: Client, results: Sequence[Any]) -> None:
 
 
 def _answer_many(client: Client, results: Sequence[Any]) -> None:
-    """Rows on which the model fails leave the others their answers (200). A deadline is the request's as a whole
-    (504), and so is a lost process that had all of the rows (503)."""
+    """Rows on which the model fails leave the others their answers (200), unless the request as a whole has failed."""
     failures = [result for result in results if type(result) is not bytes]
-    codes = {failure.code for failure in failures}
-    if "deadline_exceeded" in codes:
-        late = next(failure for failure in failures if failure.code == "deadline_exceeded")
-        client.respond(problem_of_failure(late, len(results)))
-    elif codes == {"worker_lost"} and len(failures) == len(results):
-        client.respond(problem_of_failure(failures[0], len(results)))
+    if not failures:
+        client.succeed(json_list(results))
+    elif (whole := failure_of_all(failures, len(results))) is not None:
+        client.respond(problem_of_failure(whole, len(results)))
     else:
-        texts = [_text(result) for result in results] if failures else results
-        text = b"[" + b",".join(texts) + b"]"
-        if failures:
-            headers = ((b"twofold-failed-rows", str(len(failures)).encode()),)
-            client.respond(Answer(200, CONTENT_TYPE, headers, text))
-        else:
-            client.succeed(text)
+        headers = ((b"twofold-failed-rows", str(len(failures)).encode()),)
+        client.respond(Answer(200, CONTENT_TYPE, headers, json_list(map(_text, results))))
+
+
+def failure_of_all(failures: Sequence[RowFailure], n_rows: int) -> RowFailure | None:
+    """Why a request with these failing rows failed as a whole. A deadline is the request's (504), and so is a lost
+    process that had all of the rows (503)."""
+    late = next((failure for failure in failures if failure.code == "deadline_exceeded"), None)
+    if late is None and len(failures) == n_rows and {failure.code for failure in failures} == {"worker_lost"}:
+        return failures[0]
+    return late
+
+
+def json_list(texts: Iterable[bytes]) -> bytes:
+    return b"[" + b",".join(texts) + b"]"
 
 
 def _text(result: bytes | RowFailure) -> bytes:

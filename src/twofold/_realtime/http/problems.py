@@ -14,6 +14,9 @@ from twofold._realtime.limits import Refused
 __all__ = [
     "CONNECTION",
     "CONTENT_TYPE",
+    "ERRORS_SHOWN",
+    "MAX_ROWS",
+    "MESSAGE_CHARACTERS",
     "PROBLEMS",
     "Answer",
     "Client",
@@ -34,7 +37,9 @@ CONNECTION: Final = "twofold.connection"  # in a scope's extensions: the connect
 CONTENT_TYPE: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
 
-MESSAGE_CHARACTERS = 2000
+MESSAGE_CHARACTERS: Final = 2000
+ERRORS_SHOWN: Final = 10
+MAX_ROWS: Final = 1_000_000  # of one request
 
 
 class Answer(NamedTuple):
@@ -77,9 +82,11 @@ PROBLEMS: dict[str, Problem] = {
     for row in (
         Problem("bad_request", 400, "The request is not HTTP that this server reads"),
         Problem("not_json", 400, "The body is not JSON"),
+        Problem("bad_body", 400, "The body is not what its content type says"),
         Problem("unauthorized", 401, "The request has no key that this server knows"),
         Problem("not_found", 404, "There is no such page", predict=False),
         Problem("method_not_allowed", 405, "The path does not know this method"),
+        Problem("not_acceptable", 406, "The answer has none of the forms that Accept names"),
         Problem("request_timeout", 408, "The request did not come to its end in time"),
         Problem("body_too_large", 413, "The body is larger than --max-body allows"),
         Problem("unsupported_media_type", 415, "The body has a type this path does not read"),
