@@ -86,6 +86,7 @@ class _Echo:
         self.outputs = outputs.schema
         self.on_free: Callable[[], None] = lambda: None
         self.on_held: Callable[[int, float], None] = lambda _rows, _seconds: None
+        self.longest_s = 0.0
 
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:  # noqa: ARG002
         done(self._result)

@@ -27,6 +27,7 @@ class HeldBackend:
         self.places = places
         self.on_free: Callable[[], None] = lambda: None
         self.on_held: Callable[[int, float], None] = lambda _rows, _seconds: None
+        self.longest_s = 0.0
         self.calls: list[tuple[list[int], Callable[[Result], None]]] = []
         self.seen: list[list[int]] = []
 

@@ -29,6 +29,7 @@ class LosingBackend:
     def __init__(self, code: str) -> None:
         self.on_free: Callable[[], None] = lambda: None
         self.on_held: Callable[[int, float], None] = lambda _rows, _seconds: None
+        self.longest_s = 0.0
         self._code = code
         self._runner = Runner(twofold.load(models.parity))
 

@@ -29,13 +29,14 @@ class Backend(Protocol):
 
     `free` is how many calls may start now, `places` how many may run at once; `call_rows` the most rows one call
     should hold (None: no limit of its own); `inline` says that `start_call` answers before it returns. The batcher
-    sets what the backend then calls: `on_free` whenever `free` or `places` has changed for another reason than a call
-    (a process joined), `on_held` with the rows of a call and the seconds it has held the event loop, where that is
-    not all of the call.
+    sets the others: `longest_s`, after which a call counts as hung, and what the backend calls: `on_free` whenever
+    `free` or `places` has changed for another reason than a call (a process joined), `on_held` with the rows of a
+    call and the seconds it has held the event loop, where that is not all of the call.
     """
 
     inline: bool
     call_rows: int | None
+    longest_s: float
     on_free: Callable[[], None]
     on_held: Callable[[int, float], None]
 
@@ -48,8 +49,8 @@ class Backend(Protocol):
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         """Compute the batch; `done` is called once, with every row either answered or failed.
 
-        `deadline` is a time of `time.monotonic`. A call that is not over by then is given up, its rows
-        failing with `deadline_exceeded`. `free` has risen again when `done` is called.
+        `deadline`, a time of `time.monotonic`, is when nobody waits for the call any more. One that is not over by
+        then may be given up, its rows failing with `deadline_exceeded`. `free` has risen again when `done` is called.
         """
         ...
 
@@ -63,6 +64,7 @@ class InlineBackend:
 
     inline = True
     call_rows: int | None = None
+    longest_s = 0.0
     free = places = 1
 
     def __init__(self, runner: Runner) -> None:
@@ -82,6 +84,7 @@ class WaitingBackend:
     """
 
     inline = False
+    longest_s = 0.0
 
     def __init__(self, runner: Runner) -> None:
         model = runner.model

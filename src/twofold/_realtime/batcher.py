@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._realtime.limits import Limits, Refused
-from twofold._realtime.pace import Pace
+from twofold._realtime.pace import Drain, Pace
 from twofold._realtime.streams import Streams
 from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket
 
@@ -36,6 +36,9 @@ TIMER_S = 0.001  # the event loop's timers are not more exact
 NEVER = float("inf")
 # Inline, calls that are known to be shorter are not fitted to deadlines.
 HURRY_S = 0.002
+# A request is taken in if the work ahead needs no more of its time than this share: the rest is for what nobody can
+# foresee.
+SAFE = 0.85
 
 
 class Batcher:
@@ -70,6 +73,7 @@ class Batcher:
         self._rows_waiting = 0
         self._bytes_waiting = 0
         self._row_s = self._call_s = 0.0  # what a row that waits, and a call, take
+        self._drain = Drain()
         self._running: set[_Call] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
@@ -78,6 +82,7 @@ class Batcher:
         self.rows_started = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.streams: Streams | None = None  # of a model that yields: they share the places
+        backend.longest_s = limits.deadline_s
         backend.on_free = self._freed
         backend.on_held = self.pace.held
         self._renew()
@@ -117,7 +122,7 @@ class Batcher:
         ticket.deadline = deadline = now + limit_s
         waiting = self._rows_waiting + n_rows
         n_bytes += self._bytes_waiting
-        if waiting * self._row_s + self._call_s > limit_s or n_bytes > self._queue_bytes:
+        if waiting * self._row_s + self._call_s > SAFE * limit_s or n_bytes > self._queue_bytes:
             self._admit(ticket, limit_s)
         self._rows_waiting = waiting
         self._bytes_waiting = n_bytes
@@ -154,8 +159,8 @@ class Batcher:
             before = line.rows_before(ticket.deadline)
             before += min(before + self.pace.call_rows, self._bulk.rows)
         needed_s = self._seconds_until_done(before + ticket.n_rows, now)
-        if needed_s > limit_s:
-            raise self._refused("deadline", needed_s - limit_s)
+        if needed_s > SAFE * limit_s:
+            raise self._refused("deadline", needed_s - SAFE * limit_s)
         latest = line.latest
         if ticket.deadline < latest and not bulk:  # those it would overtake must not be late by that
             late_s = self._seconds_until_done(line.rows + ticket.n_rows, now) - (latest - now)
@@ -178,7 +183,7 @@ class Batcher:
 
     def _renew(self) -> None:
         pace = self.pace
-        self._row_s = pace.row_s / max(1, self._backend.places)
+        self._row_s = self._drain.row_s or pace.row_s / max(1, self._backend.places)
         self._call_s = 2 * pace.call_s  # one that has just begun, and its own
 
     # ---- the end of a ticket ----
@@ -303,6 +308,8 @@ class Batcher:
         if not n_rows:
             return
         self._rows_waiting -= n_rows
+        if not self._inline and self._drain.started(n_rows, self._rows_waiting, now):
+            self._renew()
         self.calls_started += 1
         self.rows_started += n_rows
         call = _Call(self, gathered.parts, n_rows, now)

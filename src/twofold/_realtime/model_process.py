@@ -10,8 +10,8 @@
     on_end(failure)   <--- end frame -------   the generator is closed, the process is free
 
 They meet at a socket that the server process listens on. A model process takes one call at a time. One that dies
-costs its call (`worker_lost`); one that is not done by the call's deadline is reported as hung, to be killed, and the
-call's rows fail with `deadline_exceeded`.
+costs its call (`worker_lost`); one that is not done when nobody waits for its answer, and no call should take so long,
+is reported as hung, to be killed.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class ProcessBackend:
 
     inline = False
     call_rows: int | None = None
+    longest_s = 0.0
 
     def __init__(
         self, outputs: pa.Schema, token: str, *, on_count: Callable[[int], None], on_hung: Callable[[int], None]
@@ -170,7 +171,7 @@ class _ModelProcess(asyncio.Protocol):
         frame = _in_one(call_frame(batch))
         self._backend.busy(self)
         self._batch, self._done = batch, done
-        self._timer = self._loop.call_later(deadline - time.monotonic(), self.hung)
+        self._timer = self._loop.call_later(max(deadline - time.monotonic(), self._backend.longest_s), self.hung)
         self._transport.writelines(frame)
 
     def start_stream(self, batch: Batch, on_piece: OnPiece, on_end: OnEnd) -> Running:

@@ -7,7 +7,7 @@ from typing import Final
 
 from twofold._profile import Profile
 
-__all__ = ["INLINE_CALL_S", "SLOW_ROW_S", "Pace"]
+__all__ = ["INLINE_CALL_S", "SLOW_ROW_S", "Drain", "Pace"]
 
 # An inline call lasts no longer, unless one row does: the event loop serves in between.
 INLINE_CALL_S: Final = 0.0005
@@ -20,6 +20,10 @@ GAIN: Final = 0.03
 TRIED_ROWS: Final = 5
 # Of calls as long as nothing is known.
 FIRST_ROWS: Final = 16
+# The drain is worked out after so long and so many rows, and believed for so long.
+DRAIN_SEEN_S: Final = 0.1
+DRAIN_ROWS: Final = 16
+DRAIN_KEPT_S: Final = 10.0
 
 
 class Pace:
@@ -99,3 +103,37 @@ class Pace:
         self.call_s = profile.seconds_for(rows)
         self.row_s = profile.typical_s(rows) / rows
         self.least_s = profile.typical_s(1)
+
+
+class Drain:
+    """How fast the rows that wait become fewer, while there are always some: t(n) and all that lies between calls.
+
+    `row_s`: seconds a row; 0.0 as long as that has not been seen, or not for a while.
+    """
+
+    def __init__(self) -> None:
+        self.row_s = 0.0
+        self._rows = 0
+        self._began: float | None = None  # since then some have waited
+        self._seen = 0.0
+
+    def started(self, n_rows: int, left: int, now: float) -> bool:
+        """A call with so many rows has started, and so many are left. Whether `row_s` has changed."""
+        began = self._began
+        if began is None:
+            self._began, self._rows = (now, n_rows) if left else (None, 0)
+            if self.row_s and now - self._seen > DRAIN_KEPT_S:
+                self.row_s = 0.0
+                return True
+            return False
+        took_s = now - began
+        changed = took_s >= DRAIN_SEEN_S and self._rows >= DRAIN_ROWS
+        if changed:
+            row_s = took_s / self._rows
+            self.row_s = (self.row_s + row_s) / 2 if self.row_s else row_s
+            self._seen = now
+            self._began, self._rows = now, 0
+        self._rows += n_rows
+        if not left:
+            self._began = None
+        return changed
