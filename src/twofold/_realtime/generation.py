@@ -196,7 +196,10 @@ class Generation:
     def _put_to_work(self, place: Place) -> None:
         assert place.worker is not None
         if place.role == "server":
-            entries = [{"number": number, "name": self.facts[number]["name"]} for number in sorted(self.facts)]
+            entries = [
+                {"number": n, "name": self.facts[n]["name"], "one_row_s": self.one_row_s.get(n)}
+                for n in sorted(self.facts)
+            ]
             for entry in entries:
                 if entry["number"] not in place.models:
                     entry |= {"facts": self.facts[entry["number"]], "path": self._premises.meeting_path()}

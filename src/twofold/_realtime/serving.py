@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from twofold._options import ServeOptions
+from twofold._profile import Profile
 from twofold._realtime.backends import InlineBackend, WaitingBackend
 from twofold._realtime.board import Board
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.server import serve_http
+from twofold._realtime.learning import Learning
 from twofold._realtime.limits import Limits, limits_of
 from twofold._realtime.listening import taken_over
 from twofold._realtime.model_process import ProcessBackend, warm_up_calls
@@ -25,7 +27,7 @@ __all__ = ["inline_service", "serve_models"]
 BEAT_S: Final = 0.5
 
 
-def inline_service(runner: Runner, name: str, limits: Limits) -> Service:
+def inline_service(runner: Runner, name: str, limits: Limits, profile: Profile | None = None) -> Service:
     """The Service of a model that is loaded in this process."""
     model = runner.model
     backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
@@ -36,6 +38,7 @@ def inline_service(runner: Runner, name: str, limits: Limits) -> Service:
         backend,
         limits=limits,
         example=model.example,
+        profile=profile,
         streams=model.streams,
         chat=model.chat,
     )
@@ -58,6 +61,7 @@ class _Isolated:
             on_count=self._count,
             on_hung=lambda pid: channel.send({"kill": pid}),
         )
+        self.learning = Learning(facts["version"])
         example = facts["example"]
         self.service = Service(
             signature,
@@ -66,6 +70,7 @@ class _Isolated:
             self.backend,
             limits=limits,
             example=None if example is None else signature.decode_row(json.dumps(example).encode()),
+            profile=self.learning.profile,
             streams=facts["streams"],
             chat=facts["chat"],
         )
@@ -87,12 +92,16 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
     limits = limits_of(options)
     services: list[Service] = []
     isolated: list[_Isolated] = []
+    learning: list[Learning] = []
     for entry in told["models"]:
         if "facts" in entry:
             isolated.append(_Isolated(entry, told["token"], limits, channel))
             services.append(isolated[-1].service)
+            learning.append(isolated[-1].learning)
         else:
-            services.append(inline_service(runners[entry["number"]], entry["name"], limits))
+            runner = runners[entry["number"]]
+            learning.append(Learning(runner.model.version, entry.get("one_row_s")))
+            services.append(inline_service(runner, entry["name"], limits, learning[-1].profile))
     catalog = Catalog(services)
     accept, stop = asyncio.Event(), asyncio.Event()
     channel.on_message = _listener(catalog, accept, stop)
@@ -104,6 +113,8 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             await model.joined.wait()
         channel.send({"prepared": True})
         await accept.wait()
+        for entry, learns, service in zip(told["models"], learning, services, strict=True):
+            learns.begin(service, lambda _, number=entry["number"]: channel.send({"slow": number}))  # type: ignore[misc]
         sockets = {name: taken_over(passed) for name, passed in told["sockets"].items()}
         await serve_http(
             catalog,
@@ -114,6 +125,8 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             share=(Board(told["board"]), told["slot"]) if "board" in told else None,
         )
     finally:
+        for learns in learning:
+            learns.end()
         channel.on_message = None
         for model in isolated:
             await model.backend.close()

@@ -103,6 +103,7 @@ def _first_rows_s(runner: Runner) -> float | None:
     """Seconds of a one-row call, after a warm-up. Raises ModelError for an example that is not answered."""
     from twofold._columns import Batch
     from twofold._profile import measure_one_row_s
+    from twofold._realtime.learning import seconds_to_lay_out_by
 
     model = runner.model
     if model.example is not None:
@@ -113,7 +114,7 @@ def _first_rows_s(runner: Runner) -> float | None:
                 f"The model {model.name} fails on its own example: {failure.message}. "
                 "Mend the model, or correct example= in its @twofold.model."
             )
-    return measure_one_row_s(runner, model.example)
+    return seconds_to_lay_out_by(model.version, measure_one_row_s(runner, model.example))
 
 
 def _join(channel: Channel, runner: Runner, address: Message) -> None:
