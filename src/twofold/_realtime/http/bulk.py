@@ -44,7 +44,7 @@ from twofold._realtime.service import Service
 from twofold._runner import Result
 from twofold._signature import Bytes
 
-__all__ = ["Bodies"]
+__all__ = ["Bodies", "read_content"]
 
 T = TypeVar("T")
 
@@ -67,15 +67,8 @@ class Bodies:
 
         within_s = deadline_s(request)
         form = self._form(media_type(request.headers.get("content-type", "")))
-        coding = coding_of(request.headers.get("content-encoding"))
         wanted = best_form(request.headers.get("accept"), answer_forms(self.service.signature, form))
-        limit = self.service.limits.max_body_bytes
-        body = await read_body(request, limit)
-        if coding is not None:
-            content = await _worked(len(body), partial(unpacked, body, coding, limit))
-            if content is None:
-                raise too_large(limit, f" when it is unpacked from {coding}")
-            body = content
+        body = await read_content(request, self.service.limits.max_body_bytes)
         if wanted == JSON and form in (JSON, BYTES):
             begin = self._plain.begin if form == JSON else self._begin_bytes
             answer = await answered(request, lambda client: begin(body, client, within_s))
@@ -151,6 +144,18 @@ class Bodies:
 
 
 READ: Final[tuple[Form, ...]] = (JSON, ARROW, NPY, CSV)
+
+
+async def read_content(request: Request, limit: int) -> bytes:
+    """The body of a request, unpacked. Raises Refusal."""
+    coding = coding_of(request.headers.get("content-encoding"))
+    body = await read_body(request, limit)
+    if coding is None:
+        return body
+    content = await _worked(len(body), partial(unpacked, body, coding, limit))
+    if content is None:
+        raise too_large(limit, f" when it is unpacked from {coding}")
+    return content
 
 
 async def _worked(n_bytes: int, work: Callable[[], T]) -> T:

@@ -10,10 +10,12 @@ from starlette.routing import Route
 from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.bulk import Bodies
+from twofold._realtime.http.events import EventsResponse
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.plain import PlainJson
 from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Refusal, json_bytes
 from twofold._realtime.http.responses import AnswerResponse, service_named
+from twofold._realtime.http.sse import streamed, wants_events
 from twofold._realtime.service import Service
 
 __all__ = ["lane_paths", "no_model", "routes"]
@@ -22,10 +24,12 @@ __all__ = ["lane_paths", "no_model", "routes"]
 def routes(catalog: Catalog) -> list[Route]:
     bodies = {name: Bodies(service) for name, service in catalog.items()}
 
-    async def predict(request: Request) -> AnswerResponse:
+    async def predict(request: Request) -> AnswerResponse | EventsResponse:
         service = service_named(request, catalog)
         if service is None:
             raise no_model(request, catalog)
+        if service.streams and wants_events(request):
+            return await streamed(service, request)
         return AnswerResponse(await bodies[service.name].answer(request), service.version)
 
     async def models(_: Request) -> AnswerResponse:

@@ -1,0 +1,195 @@
+"""Server-Sent Events of one answer in pieces, whichever protocol words them.
+
+The status is decided by the first piece: what goes wrong before it is an answer of its own kind (422, 429, 504, …),
+what goes wrong behind it is an event. While nothing comes, a comment is sent now and then, so that proxies keep the
+connection open. A client that goes away has the model's generator closed; one that reads slower than the model makes
+pieces slows the model down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from twofold._errors import RowFailure
+from twofold._realtime.http.problems import CONNECTION, Answer
+from twofold._realtime.http.responses import AnswerResponse
+from twofold._realtime.http.terms import request_id_in
+from twofold._realtime.limits import Refused
+from twofold._realtime.service import Service
+from twofold._realtime.streams import StreamTicket
+from twofold._usage import Piece, Usage
+
+__all__ = ["EventsResponse", "Words", "event"]
+
+KEEP_ALIVE_S = 15.0
+COMMENT = b": still here\n\n"
+# A client that has ended its half of the connection is gone, or still reads: writing to it tells.
+PROBES_S = (0.005, 0.02, 0.1, 0.5, 2.0)
+HELD_CHARACTERS = 1 << 16  # of pieces that the client has not been sent; from there on the model is paused
+
+HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would wait for more
+)
+
+
+class Words(Protocol):
+    """How a protocol says it. Each gives whole events."""
+
+    def piece(self, text: str) -> bytes: ...
+
+    def end(self, usage: Usage | None) -> bytes: ...
+
+    def broken(self, failure: RowFailure) -> bytes:
+        """The last event of a stream that breaks off."""
+        ...
+
+    def failed(self, failure: RowFailure) -> Answer:
+        """The answer where there was no piece yet."""
+        ...
+
+    def refused(self, refused: Refused) -> Answer: ...
+
+
+def event(data: bytes, name: bytes = b"") -> bytes:
+    """One event; `data` has no line breaks."""
+    return b"event: %b\ndata: %b\n\n" % (name, data) if name else b"data: %b\n\n" % data
+
+
+class _Arrivals:
+    """What came of a stream and is not sent yet. It stands for the client at the connection, too."""
+
+    def __init__(self) -> None:
+        self.came = asyncio.Event()
+        self.texts: list[str] = []
+        self.usage: Usage | None = None
+        self.ended = False
+        self.failure: RowFailure | None = None
+        self.lost = False
+        self.half_closed = False
+        self.ticket: StreamTicket | None = None
+        self._held = 0
+
+    def piece(self, piece: Piece) -> None:
+        if isinstance(piece, Usage):
+            self.usage = piece
+            return
+        self.texts.append(piece)
+        self._held += len(piece)
+        if self._held > HELD_CHARACTERS and self.ticket is not None and not self.ticket.paused:
+            self.ticket.pause()
+        self.came.set()
+
+    def end(self, failure: RowFailure | None) -> None:
+        self.ended, self.failure = True, failure
+        self.came.set()
+
+    def taken(self) -> list[str]:
+        texts, self.texts = self.texts, []
+        self._held = 0
+        self.came.clear()
+        return texts
+
+    def resume(self) -> None:
+        if self.ticket is not None and self.ticket.paused and not self.texts:
+            self.ticket.resume()
+
+    def drop_if_waiting(self) -> None:
+        """The client has ended its half of the connection."""
+        if self.ticket is not None and self.ticket.waiting:
+            self.lose()
+        self.half_closed = True
+        self.came.set()
+
+    def lose(self) -> None:
+        self.lost = True
+        if self.ticket is not None:
+            self.ticket.cancel()
+        self.came.set()
+
+
+class EventsResponse:
+    """The answer to one row as events, an ASGI response. The request's body must have been read."""
+
+    def __init__(self, service: Service, row: tuple[Any, ...], words: Words, deadline_s: float | None) -> None:
+        self._service = service
+        self._row = row
+        self._words = words
+        self._deadline_s = deadline_s
+        self._began = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrivals = _Arrivals()
+        try:
+            arrivals.ticket = self._service.stream(
+                self._row, arrivals.piece, arrivals.end, deadline_s=self._deadline_s
+            )
+        except Refused as refused:
+            await AnswerResponse(self._words.refused(refused), self._service.version)(scope, receive, send)
+            return
+        _stand_at_the_connection(scope, arrivals)
+        gone = asyncio.ensure_future(_watch(receive, arrivals))
+        try:
+            await self._send_all(arrivals, scope, receive, send)
+        finally:
+            gone.cancel()
+            arrivals.ticket.cancel()
+
+    async def _send_all(self, arrivals: _Arrivals, scope: Scope, receive: Receive, send: Send) -> None:
+        words, probes = self._words, iter(PROBES_S)
+        while True:
+            await _wait(arrivals, next(probes, KEEP_ALIVE_S) if arrivals.half_closed else KEEP_ALIVE_S)
+            if arrivals.lost:
+                return
+            texts, ended = arrivals.taken(), arrivals.ended
+            if not self._began:
+                if ended and arrivals.failure is not None and not texts:
+                    answer = AnswerResponse(words.failed(arrivals.failure), self._service.version)
+                    await answer(scope, receive, send)
+                    return
+                await self._begin(scope, send)
+            chunk = b"".join(map(words.piece, texts))
+            if ended:
+                chunk += words.end(arrivals.usage) if arrivals.failure is None else words.broken(arrivals.failure)
+            try:
+                async with asyncio.timeout(self._service.limits.deadline_s):
+                    await send({"type": "http.response.body", "body": chunk or COMMENT, "more_body": not ended})
+            except TimeoutError:  # it does not read what it asked for
+                arrivals.lose()
+                raise
+            if ended:
+                return
+            arrivals.resume()
+
+    async def _begin(self, scope: Scope, send: Send) -> None:
+        self._began = True
+        given = request_id_in(scope["headers"])
+        named = ((b"x-request-id", given),) if given else ()
+        headers = [(b"model-version", self._service.version.encode()), *named, *HEADERS]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def _wait(arrivals: _Arrivals, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await arrivals.came.wait()
+    except TimeoutError:
+        pass
+
+
+def _stand_at_the_connection(scope: Scope, arrivals: _Arrivals) -> None:
+    if CONNECTION in (extensions := scope.get("extensions", {})):
+        connection = extensions[CONNECTION]["protocol"]
+        connection.parting = arrivals
+        if connection.client_ended:
+            asyncio.get_running_loop().call_soon(arrivals.drop_if_waiting)
+
+
+async def _watch(receive: Receive, arrivals: _Arrivals) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    arrivals.lose()

@@ -1,0 +1,100 @@
+"""The plain protocol in pieces: `POST /predict` with `Accept: text/event-stream`, of a model that yields.
+
+    data: {"prediction":"Hel"}            each piece, under the name of the output; joined they are the answer
+    data: {"prediction":"lo"}
+
+    event: end                            the answer is complete
+    data: {"pieces":2}                    and "usage", where the model counts
+
+    event: error                          it breaks off: problem details, as of an answer that fails
+    data: {"title":…,"code":"model_failed",…}
+
+A client that does not ask for events gets the answer at once, as JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from starlette.requests import Request
+
+from twofold._errors import NotJson, RowFailure, RowsDoNotFit
+from twofold._realtime.http.bodies import read_body
+from twofold._realtime.http.events import EventsResponse, event
+from twofold._realtime.http.problems import Answer, Refusal, json_bytes, problem_of_failure, problem_of_refusal, written
+from twofold._realtime.http.responses import deadline_s, request_id
+from twofold._realtime.limits import Refused
+from twofold._realtime.service import Service
+from twofold._usage import Usage
+
+__all__ = ["streamed", "wants_events"]
+
+EVENTS = "text/event-stream"
+ERRORS_SHOWN = 10
+
+
+def wants_events(request: Request) -> bool:
+    """Does Accept name events (but with q=0)?"""
+    ranges = [part.strip().lower() for part in request.headers.get("accept", "").split(",")]
+    named = [rest.replace(" ", "") for name, _, rest in (part.partition(";") for part in ranges) if name == EVENTS]
+    return any(rest not in ("q=0", "q=0.0") for rest in named)
+
+
+async def streamed(service: Service, request: Request) -> EventsResponse:
+    """The answer as events. Raises Refusal for what is no row of the model."""
+    within_s = deadline_s(request)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if content_type.lower() != "application/json":
+        raise Refusal(
+            "unsupported_media_type",
+            f"A stream answers one row as JSON: send content-type: application/json, not {content_type[:100]!r}.",
+        )
+    body = await read_body(request, service.limits.max_body_bytes)
+    return EventsResponse(service, _row(service, body), _PlainWords(service, request), within_s)
+
+
+def _row(service: Service, body: bytes) -> tuple[Any, ...]:
+    try:
+        rows, many = service.signature.decode(body)
+    except NotJson as error:
+        raise Refusal("not_json", error.message) from None
+    except RowsDoNotFit as error:
+        raise Refusal("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN]) from None
+    except RecursionError:
+        raise Refusal("not_json", "The body is nested too deeply.") from None
+    if many:
+        raise Refusal(
+            "row_does_not_fit",
+            "A stream is the answer to one row. Send an object, or ask for application/json, which takes a list.",
+        )
+    row: tuple[Any, ...] = rows[0]
+    return row
+
+
+class _PlainWords:
+    def __init__(self, service: Service, request: Request) -> None:
+        self._service = service
+        self._request = request
+        self._encode = service.signature.encode_row
+        self._pieces = 0
+
+    def piece(self, text: str) -> bytes:
+        self._pieces += 1
+        return event(self._encode((text,)))
+
+    def end(self, usage: Usage | None) -> bytes:
+        said: dict[str, Any] = {"pieces": self._pieces}
+        if usage is not None:
+            said["usage"] = asdict(usage)
+        return event(json_bytes(said), b"end")
+
+    def broken(self, failure: RowFailure) -> bytes:
+        _, body = written(self.failed(failure), self._service.version, request_id(self._request).encode())
+        return event(body, b"error")
+
+    def failed(self, failure: RowFailure) -> Answer:
+        return problem_of_failure(failure, 1)
+
+    def refused(self, refused: Refused) -> Answer:
+        return problem_of_refusal(refused)
