@@ -62,11 +62,11 @@ class ServeOptions:
     `port` 0: a free one. `workers`: server processes, or model processes (None: one a core; one for a model that
     waits, so that its `concurrency` is the whole server's). `layout`: "inline" computes in the server processes,
     "isolate" in model processes beside one server process, "auto" measures one row and chooses. `deadline_s`: a row
-    that is not answered by then is given up. `max_body_bytes`: of one request. `batch_rows`: rows a model call sees
-    at most. `reload`: load a model again when one of its files has changed. `drain_delay_s`: how long a server that
-    was told to stop goes on accepting, not ready any more; `drain_timeout_s`: how long it then answers what is in
-    flight. `grpc_port`, `metrics_port`: None: not there; 0: a free one. `loop`: the event loop; "auto" takes uvloop
-    where it is installed.
+    that is not answered by then is given up. `max_body_bytes`: of one request. `batch_rows`: rows a model call sees at
+    most. `max_streams`: answers in pieces that are open at once. `reload`: load a model again when one of its files
+    has changed. `drain_delay_s`: how long a server that was told to stop goes on accepting, not ready any more;
+    `drain_timeout_s`: how long it then answers what is in flight. `grpc_port`, `metrics_port`: None: not there; 0: a
+    free one. `loop`: the event loop; "auto" takes uvloop where it is installed.
     """
 
     host: str = "127.0.0.1"
@@ -76,6 +76,7 @@ class ServeOptions:
     deadline_s: float = 30.0
     max_body_bytes: int = 32 << 20
     batch_rows: int = 1024
+    max_streams: int = 64
     reload: bool = False
     drain_delay_s: float = 0.0
     drain_timeout_s: float = 30.0
@@ -87,7 +88,7 @@ class ServeOptions:
         for port in (self.port, self.grpc_port, self.metrics_port):
             if port is not None and not 0 <= port <= 65535:
                 raise UsageError(f"A port must lie between 0 and 65535 (0 picks a free one), and {port} was given.")
-        for name in ("workers", "deadline_s", "max_body_bytes", "batch_rows", "drain_timeout_s"):
+        for name in ("workers", "deadline_s", "max_body_bytes", "batch_rows", "max_streams", "drain_timeout_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be more than 0, and {value} was given.")

@@ -80,6 +80,13 @@ SIGHUP: the models are loaded again, and every process is replaced; no request i
     help="The most rows that one model call sees.",
 )
 @option(
+    "--max-streams",
+    type=at_least(1),
+    default=64,
+    metavar="N",
+    help="The most answers that are streamed at once, or wait for their turn; one more gets a 429.",
+)
+@option(
     "--reload", is_flag=True, help="Load a model again when one of its files has changed; a failed load keeps the old."
 )
 @option(

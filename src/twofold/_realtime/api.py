@@ -40,6 +40,7 @@ class ServeSettings(TypedDict, total=False):
     deadline_s: float
     max_body_bytes: int
     batch_rows: int
+    max_streams: int
     reload: bool
     drain_delay_s: float
     drain_timeout_s: float

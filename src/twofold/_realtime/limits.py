@@ -23,7 +23,7 @@ WHY: dict[Reason, str] = {
 class Limits:
     """Of one Service. `deadline_s`: the longest that a request may take; a caller can only shorten it. `batch_rows`:
     rows a model call sees at most. `max_body_bytes`: of one request. `queue_bytes`: of the bodies of all requests that
-    wait. `max_streams`: answers that are streamed at the same time."""
+    wait. `max_streams`: answers in pieces, running or waiting for a place."""
 
     deadline_s: float = 30.0
     batch_rows: int = 1024
@@ -33,7 +33,12 @@ class Limits:
 
 
 def limits_of(options: ServeOptions) -> Limits:
-    return Limits(deadline_s=options.deadline_s, batch_rows=options.batch_rows, max_body_bytes=options.max_body_bytes)
+    return Limits(
+        deadline_s=options.deadline_s,
+        batch_rows=options.batch_rows,
+        max_body_bytes=options.max_body_bytes,
+        max_streams=options.max_streams,
+    )
 
 
 class Refused(Exception):

@@ -125,9 +125,7 @@ class EventsResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         arrivals = _Arrivals()
         try:
-            arrivals.ticket = self._service.stream(
-                self._row, arrivals.piece, arrivals.end, deadline_s=self._deadline_s
-            )
+            arrivals.ticket = self._service.stream(self._row, arrivals.piece, arrivals.end, deadline_s=self._deadline_s)
         except Refused as refused:
             await AnswerResponse(self._words.refused(refused), self._service.version)(scope, receive, send)
             return
