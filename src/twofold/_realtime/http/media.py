@@ -13,6 +13,7 @@ __all__ = [
     "ARROW",
     "BYTES",
     "CSV",
+    "EVENTS",
     "JSON",
     "NPY",
     "Coding",
@@ -36,6 +37,7 @@ ARROW: Final = "application/vnd.apache.arrow.stream"
 NPY: Final = "application/x-npy"
 CSV: Final = "text/csv"
 BYTES: Final = "application/octet-stream"
+EVENTS: Final = "text/event-stream"
 
 Coding = Literal["gzip", "zstd"]
 
@@ -73,6 +75,8 @@ def best_form(accept: str | None, offers: Sequence[Form]) -> Form:
 @functools.lru_cache(maxsize=256)
 def wants_json(accept: bytes) -> bool:
     """Is a JSON body answered in JSON, whatever else the model can give?"""
+    if EVENTS.encode() in accept.lower():
+        return False
     try:
         return best_form(accept.decode("latin-1"), (JSON, ARROW, CSV, NPY)) == JSON
     except Refusal:

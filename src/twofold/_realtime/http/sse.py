@@ -19,9 +19,11 @@ from typing import Any
 
 from starlette.requests import Request
 
-from twofold._errors import NotJson, RowFailure, RowsDoNotFit
-from twofold._realtime.http.bodies import read_body
+from twofold._errors import RowFailure
+from twofold._realtime.http.bulk import read_content
 from twofold._realtime.http.events import EventsResponse, event
+from twofold._realtime.http.media import EVENTS, JSON, media_type
+from twofold._realtime.http.plain import PlainJson
 from twofold._realtime.http.problems import Answer, Refusal, json_bytes, problem_of_failure, problem_of_refusal, written
 from twofold._realtime.http.responses import deadline_s, request_id
 from twofold._realtime.limits import Refused
@@ -29,9 +31,6 @@ from twofold._realtime.service import Service
 from twofold._usage import Usage
 
 __all__ = ["streamed", "wants_events"]
-
-EVENTS = "text/event-stream"
-ERRORS_SHOWN = 10
 
 
 def wants_events(request: Request) -> bool:
@@ -44,32 +43,20 @@ def wants_events(request: Request) -> bool:
 async def streamed(service: Service, request: Request) -> EventsResponse:
     """The answer as events. Raises Refusal for what is no row of the model."""
     within_s = deadline_s(request)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
-    if content_type.lower() != "application/json":
+    content_type = media_type(request.headers.get("content-type", "")).name
+    if content_type != JSON:
         raise Refusal(
             "unsupported_media_type",
             f"A stream answers one row as JSON: send content-type: application/json, not {content_type[:100]!r}.",
         )
-    body = await read_body(request, service.limits.max_body_bytes)
-    return EventsResponse(service, _row(service, body), _PlainWords(service, request), within_s)
-
-
-def _row(service: Service, body: bytes) -> tuple[Any, ...]:
-    try:
-        rows, many = service.signature.decode(body)
-    except NotJson as error:
-        raise Refusal("not_json", error.message) from None
-    except RowsDoNotFit as error:
-        raise Refusal("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN]) from None
-    except RecursionError:
-        raise Refusal("not_json", "The body is nested too deeply.") from None
+    body = await read_content(request, service.limits.max_body_bytes)
+    rows, many = PlainJson(service).read(body, lambda: request_id(request))
     if many:
         raise Refusal(
             "row_does_not_fit",
             "A stream is the answer to one row. Send an object, or ask for application/json, which takes a list.",
         )
-    row: tuple[Any, ...] = rows[0]
-    return row
+    return EventsResponse(service, rows[0], _PlainWords(service, request), within_s)
 
 
 class _PlainWords:
