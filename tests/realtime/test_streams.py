@@ -19,7 +19,7 @@ from twofold._realtime.backends import WaitingBackend
 from twofold._realtime.limits import Limits, Refused
 from twofold._realtime.model_process import ProcessBackend, answer_calls
 from twofold._realtime.service import Service
-from twofold._realtime.streams import StreamTicket
+from twofold._realtime.streams import OnePiece, StreamTicket
 from twofold._runner import Runner
 
 TOKEN = "a token of 32 characters or so"
@@ -82,7 +82,9 @@ class Reader:
         self.times: list[float] = []
         self.ended: asyncio.Future[RowFailure | None] = asyncio.get_running_loop().create_future()
         self.came = asyncio.Event()
-        self.ticket: StreamTicket = service.stream((text,), self.take, self.ended.set_result, deadline_s=deadline_s)
+        self.ticket: StreamTicket | OnePiece = service.stream(
+            (text,), self.take, self.ended.set_result, deadline_s=deadline_s
+        )
 
     def take(self, piece: Any) -> None:
         self.pieces.append(piece)

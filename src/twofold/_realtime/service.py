@@ -15,7 +15,7 @@ from twofold._profile import Profile
 from twofold._realtime.backends import Backend
 from twofold._realtime.batcher import Answers, Batcher, Ticket
 from twofold._realtime.limits import Limits
-from twofold._realtime.streams import Streaming, Streams, StreamTicket
+from twofold._realtime.streams import OnePiece, Streaming, Streams, StreamTicket
 
 if TYPE_CHECKING:
     from twofold._realtime.counters import Counters
@@ -130,8 +130,9 @@ class Service:
         on_end: Callable[[RowFailure | None], None],
         *,
         deadline_s: float | None = None,
-    ) -> StreamTicket:
-        """Answer one canonical row piece by piece, of a model that yields.
+    ) -> StreamTicket | OnePiece:
+        """Answer one canonical row piece by piece. A model that does not yield, but answers with a text, gives it as
+        the only piece.
 
         `on_piece` is called later, in the loop's thread, with each piece as it is made (and with a Usage, where the
         model counts); then `on_end`, once, with what broke the answer off or None. Neither is called after
@@ -143,5 +144,14 @@ class Service:
         most_s = self.limits.deadline_s
         limit_s = most_s if deadline_s is None else min(deadline_s, most_s)
         streams = self._batcher.streams
-        assert streams is not None
+        if streams is None:
+
+            def answered(results: Sequence[Any]) -> None:
+                (result,) = results
+                failed = isinstance(result, RowFailure)
+                if not failed:
+                    on_piece(result[0])
+                on_end(result if failed else None)
+
+            return OnePiece(self.submit([row], answered, deadline_s=limit_s))
         return streams.submit(row, on_piece, on_end, deadline_s=limit_s)

@@ -24,7 +24,7 @@ from twofold._usage import Piece
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OnEnd", "OnPiece", "Running", "StreamTicket", "Streaming", "Streams"]
+__all__ = ["LATE", "AnyTicket", "OnEnd", "OnPiece", "OnePiece", "Running", "StreamTicket", "Streaming", "Streams"]
 
 OnPiece = Callable[[Piece], None]
 OnEnd = Callable[[RowFailure | None], None]
@@ -90,6 +90,36 @@ class StreamTicket:
         self.streams.extend(self)
         if self.running is not None:
             self.running.resume()
+
+
+class AnyTicket(Protocol):
+    """A request on its way."""
+
+    @property
+    def waiting(self) -> bool: ...
+
+    def cancel(self) -> None: ...
+
+
+class OnePiece:
+    """The ticket of an answer that comes at once, as the only piece of a stream."""
+
+    paused = False
+
+    def __init__(self, ticket: AnyTicket) -> None:
+        self._ticket = ticket
+
+    @property
+    def waiting(self) -> bool:
+        return self._ticket.waiting
+
+    def cancel(self) -> None:
+        self._ticket.cancel()
+
+    def pause(self) -> None:
+        """There is nothing to hold back."""
+
+    def resume(self) -> None: ...
 
 
 class Streaming(Protocol):

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http import health, models, oip_routes, page
+from twofold._realtime.http import health, models, oip_routes, openai, page
 from twofold._realtime.http.access import ANYBODY, Access, Guard
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.problems import Answer, Refusal, problem
@@ -26,12 +26,21 @@ __all__ = ["lane_paths", "make_app"]
 LOG = logging.getLogger("twofold")
 
 # A protocol is a module: its routes here, and what of it is hot enough for the fast lane below.
-ROUTES: tuple[Callable[[Catalog], list[Route]], ...] = (models.routes, health.routes, oip_routes.routes, page.routes)
+ROUTES: tuple[Callable[[Catalog], list[Route]], ...] = (
+    models.routes,
+    openai.routes,
+    health.routes,
+    oip_routes.routes,
+    page.routes,
+)
 LANE_PATHS: tuple[Callable[[Catalog], dict[bytes, LanePath]], ...] = (models.lane_paths, oip_routes.lane_paths)
 
 
 # How a protocol says no, where its routes begin with this.
-FORMS: tuple[tuple[str, Callable[[Refusal], Answer]], ...] = (("/v2", oip_routes.refusal_form),)
+FORMS: tuple[tuple[str, Callable[[Refusal], Answer]], ...] = (
+    ("/v1", openai.refusal_form),
+    ("/v2", oip_routes.refusal_form),
+)
 
 
 def make_app(catalog: Catalog, access: Access = ANYBODY) -> ASGIApp:

@@ -19,7 +19,7 @@ from twofold._realtime.http.responses import AnswerResponse
 from twofold._realtime.http.terms import request_id_in
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
-from twofold._realtime.streams import StreamTicket
+from twofold._realtime.streams import OnePiece, StreamTicket
 from twofold._usage import Piece, Usage
 
 __all__ = ["EventsResponse", "Words", "event"]
@@ -71,7 +71,7 @@ class _Arrivals:
         self.failure: RowFailure | None = None
         self.lost = False
         self.half_closed = False
-        self.ticket: StreamTicket | None = None
+        self.ticket: StreamTicket | OnePiece | None = None
         self._held = 0
 
     def piece(self, piece: Piece) -> None:

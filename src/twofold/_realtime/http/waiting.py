@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 
-from twofold._realtime.batcher import Ticket
 from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, Client
 from twofold._realtime.http.responses import request_id
+from twofold._realtime.streams import AnyTicket
 
 __all__ = ["answered"]
 
@@ -17,10 +17,10 @@ __all__ = ["answered"]
 class _Waiting:
     """The client of a translator. It can be dropped when the real one has gone."""
 
-    def __init__(self, request: Request, begin: Callable[[Client], Ticket | None]) -> None:
+    def __init__(self, request: Request, begin: Callable[[Client], AnyTicket | None]) -> None:
         self._request = request
         self.answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        self.ticket: Ticket | None = begin(self)
+        self.ticket: AnyTicket | None = begin(self)
 
     def succeed(self, body: bytes) -> None:
         self.respond(Answer(200, CONTENT_TYPE, (), body))
@@ -43,7 +43,7 @@ class _Waiting:
             self.answer.set_result(None)
 
 
-async def answered(request: Request, begin: Callable[[Client], Ticket | None]) -> Answer:
+async def answered(request: Request, begin: Callable[[Client], AnyTicket | None]) -> Answer:
     """What `begin` answers the client that it is given; raises ClientDisconnect when nobody waits for it any more.
 
     The request's body must have been read.
