@@ -134,7 +134,7 @@ class Profile:
         wanted = min(each) * (1 + gain)
         at = next(at for at, seconds in enumerate(each) if seconds <= wanted)
         if at == 0:
-            return max(1, int(rows[0]))
+            return max(1, int(rows[0]) // 2)  # half may be as good
         slope = (times[at] - times[at - 1]) / (rows[at] - rows[at - 1])
         if slope >= wanted:
             return int(rows[at])

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._realtime.limits import Limits, Refused
-from twofold._realtime.pace import Drain, Pace
+from twofold._realtime.outlook import SAFE, Outlook, RunningCall
+from twofold._realtime.pace import Pace
 from twofold._realtime.streams import Streams
 from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket
 
@@ -36,9 +37,6 @@ TIMER_S = 0.001  # the event loop's timers are not more exact
 NEVER = float("inf")
 # Inline, calls that are known to be shorter are not fitted to deadlines.
 HURRY_S = 0.002
-# A request is taken in if the work ahead needs no more of its time than this share: the rest is for what nobody can
-# foresee.
-SAFE = 0.85
 
 
 class Batcher:
@@ -72,9 +70,8 @@ class Batcher:
         self._bulk_is_next = False
         self._rows_waiting = 0
         self._bytes_waiting = 0
-        self._row_s = self._call_s = 0.0  # what a row that waits, and a call, take
-        self._drain = Drain()
-        self._running: set[_Call] = set()
+        self._running: set[RunningCall] = set()
+        self._outlook = Outlook(backend, self.pace, self._running)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
         self._pump_is_due = False
@@ -85,7 +82,6 @@ class Batcher:
         backend.longest_s = limits.deadline_s
         backend.on_free = self._freed
         backend.on_held = self.pace.held
-        self._renew()
 
     @property
     def rows_waiting(self) -> int:
@@ -122,7 +118,8 @@ class Batcher:
         ticket.deadline = deadline = now + limit_s
         waiting = self._rows_waiting + n_rows
         n_bytes += self._bytes_waiting
-        if waiting * self._row_s + self._call_s > SAFE * limit_s or n_bytes > self._queue_bytes:
+        ahead = self._outlook
+        if waiting * ahead.row_s + ahead.call_s > SAFE * limit_s or n_bytes > self._queue_bytes:
             self._admit(ticket, limit_s)
         self._rows_waiting = waiting
         self._bytes_waiting = n_bytes
@@ -149,42 +146,15 @@ class Batcher:
         if not self._rows_waiting and self._backend.free > 0:
             return
         if self._bytes_waiting + ticket.n_bytes > self._queue_bytes:
-            raise self._refused("queue", self._rows_waiting * self._row_s)
-        line, now = self._line, ticket.came
-        bulk = ticket.n_rows > self.pace.call_rows
-        if bulk:
-            # every second call is theirs while others wait, and others will come
-            before = 2 * self._bulk.rows_before(ticket.deadline) + min(line.rows, ticket.n_rows)
-        else:
-            before = line.rows_before(ticket.deadline)
-            before += min(before + self.pace.call_rows, self._bulk.rows)
-        needed_s = self._seconds_until_done(before + ticket.n_rows, now)
-        if needed_s > SAFE * limit_s:
-            raise self._refused("deadline", needed_s - SAFE * limit_s)
-        latest = line.latest
-        if ticket.deadline < latest and not bulk:  # those it would overtake must not be late by that
-            late_s = self._seconds_until_done(line.rows + ticket.n_rows, now) - (latest - now)
-            if late_s > 0:
-                raise self._refused("deadline", late_s)
-
-    def _seconds_until_done(self, rows: int, now: float) -> float:
-        """Until the last of so many rows would be answered, if they were all that is to be done."""
-        pace = self.pace
-        residual_s = 0.0
-        if self._backend.free <= 0 and self._running:
-            residual_s = max(0.0, min(call.ends for call in self._running) - now)
-        last = min(rows, pace.call_rows)
-        return residual_s + (rows - last) * self._row_s + pace.seconds_for(last)
+            raise self._refused("queue", self._rows_waiting * self._outlook.row_s)
+        late_s = self._outlook.too_late_s(ticket, limit_s, self._line, self._bulk)
+        if late_s > 0:
+            raise self._refused("deadline", late_s)
 
     def _refused(self, reason: Any, after_s: float) -> Refused:
         if self._metrics is not None:
             self._metrics.refused(reason)
         return Refused(reason, after_s)
-
-    def _renew(self) -> None:
-        pace = self.pace
-        self._row_s = self._drain.row_s or pace.row_s / max(1, self._backend.places)
-        self._call_s = 2 * pace.call_s  # one that has just begun, and its own
 
     # ---- the end of a ticket ----
 
@@ -239,6 +209,7 @@ class Batcher:
             self._drop_late(late)
         next_at = NEVER
         for call in list(self._running):
+            assert isinstance(call, _Call)
             for ticket, _, _ in call.parts:
                 if ticket.open:
                     if ticket.deadline <= now + TIMER_S:
@@ -254,7 +225,7 @@ class Batcher:
 
     def _freed(self) -> None:
         """The backend has a place for a call, or another number of places."""
-        self._renew()
+        self._outlook.renew()
         self._wake()
 
     def _wake(self) -> None:
@@ -293,13 +264,11 @@ class Batcher:
     def _start_call(self, line: Line, free: int) -> None:
         now = soonest = time.monotonic()
         room = self.pace.call_rows
-        if not self._inline or self._call_s > HURRY_S:
+        if not self._inline or self._outlook.call_s > HURRY_S:
             head = line.head()
             if head is None:
                 return
-            room = self._room(line, head, free, now)
-            if line.rows > head.n_rows:  # a row that would be late anyway must not make others late, too
-                soonest += self.pace.least_s
+            room, soonest = self._outlook.room(line, head, free, now)
         gathered = line.take(room, soonest)
         self._bytes_waiting -= gathered.n_bytes
         if gathered.late:
@@ -308,8 +277,8 @@ class Batcher:
         if not n_rows:
             return
         self._rows_waiting -= n_rows
-        if not self._inline and self._drain.started(n_rows, self._rows_waiting, now):
-            self._renew()
+        if not self._inline:
+            self._outlook.started(n_rows, self._rows_waiting > 0, now)
         self.calls_started += 1
         self.rows_started += n_rows
         call = _Call(self, gathered.parts, n_rows, now)
@@ -328,25 +297,6 @@ class Batcher:
             for ticket, _, _ in gathered.parts:
                 if ticket.open:
                     self._fail(ticket, failure)
-
-    def _room(self, line: Line, head: Ticket, free: int, now: float) -> int:
-        """How many rows the next call takes."""
-        pace = self.pace
-        room = pace.call_rows
-        rows = line.rows
-        if not self._inline:
-            # Shared out, so that no free process idles while another gets two rows.
-            room = min(room, -(-rows // free))
-            busy = len(self._running)
-            if busy and room > 1 and (least := -(-rows // (free + busy))) < room:
-                busy_s = max(0.0, min(call.ends for call in self._running) - now)
-                room = pace.fair_share(rows, least, room, busy_s)
-        left_s = head.deadline - now
-        if self._call_s > left_s:  # a call must not last so long that the rows in it are late by that
-            wanted_s = min(left_s, (head.deadline - head.came) / 2)
-            if pace.seconds_for(room) > wanted_s:
-                room = min(room, pace.rows_within(wanted_s))
-        return room
 
     def _joined(self, parts: list[Part]) -> Batch:
         """The batch of a call in which some rows are columns."""
@@ -369,10 +319,10 @@ class Batcher:
         else:
             self._running.discard(call)
         if result.outputs.n_rows and self.pace.learn(n_rows, seconds):
-            self._renew()
+            self._outlook.renew()
         if result.exhausted_rows:
             self.pace.shrink(result.exhausted_rows)
-            self._renew()
+            self._outlook.renew()
         if self._metrics is not None:
             queued_s = [call.began - ticket.came for ticket, first, _ in call.parts if not first]
             self._metrics.called(n_rows, len(result.failures), seconds, queued_s)

@@ -16,13 +16,15 @@ SLOW_ROW_S: Final = 0.005
 SLOW_CALLS: Final = 3
 # A larger call is worth its latency as long as it makes a row cheaper by more than this.
 GAIN: Final = 0.03
+LITTLE_MORE: Final = 1.1
 # Sizes up to this one are tried, so that a gain can be seen at all.
 TRIED_ROWS: Final = 5
 # Of calls as long as nothing is known.
 FIRST_ROWS: Final = 16
-# The drain is worked out after so long and so many rows, and believed for so long.
+# The drain is worked out after so long and so many calls, and believed for so long.
 DRAIN_SEEN_S: Final = 0.1
-DRAIN_ROWS: Final = 16
+DRAIN_CALLS: Final = 8
+DRAIN_MOST: Final = 4.0
 DRAIN_KEPT_S: Final = 10.0
 
 
@@ -74,9 +76,18 @@ class Pace:
         """What nine of ten calls with so many rows stay within."""
         return 0.0 if self.profile is None else self.profile.seconds_for(n_rows)
 
+    def typical_s(self, n_rows: int) -> float:
+        """The median of calls with so many rows."""
+        return 0.0 if self.profile is None else self.profile.typical_s(n_rows)
+
     def rows_within(self, seconds: float) -> int:
         """The most rows whose call takes no longer; at least 1."""
         return self.call_rows if self.profile is None else min(self.call_rows, self.profile.rows_within(seconds))
+
+    def costs_about_as_much(self, n_rows: int, more: int) -> bool:
+        """Whether a row in a call with `n_rows` costs little more than in one with `more`."""
+        profile = self.profile
+        return profile is None or profile.typical_s(n_rows) / n_rows <= LITTLE_MORE * profile.typical_s(more) / more
 
     def fair_share(self, rows: int, least: int, most: int, busy_s: float) -> int:
         """How many of the `rows` that wait a free place should take, so that a place which is busy for another
@@ -106,34 +117,33 @@ class Pace:
 
 
 class Drain:
-    """How fast the rows that wait become fewer, while there are always some: t(n) and all that lies between calls.
+    """How much longer it takes to work off what waits than t(n) says, as there is something between the calls, too.
 
-    `row_s`: seconds a row; 0.0 as long as that has not been seen, or not for a while.
+    `ratio`: 1.0 as long as that has not been seen, or not for a while.
     """
 
     def __init__(self) -> None:
-        self.row_s = 0.0
-        self._rows = 0
-        self._began: float | None = None  # since then some have waited
+        self.ratio = 1.0
+        self._expected_s = 0.0
+        self._calls = 0
+        self._began: float | None = None  # since then some have waited all the time
         self._seen = 0.0
 
-    def started(self, n_rows: int, left: int, now: float) -> bool:
-        """A call with so many rows has started, and so many are left. Whether `row_s` has changed."""
-        began = self._began
-        if began is None:
-            self._began, self._rows = (now, n_rows) if left else (None, 0)
-            if self.row_s and now - self._seen > DRAIN_KEPT_S:
-                self.row_s = 0.0
-                return True
-            return False
-        took_s = now - began
-        changed = took_s >= DRAIN_SEEN_S and self._rows >= DRAIN_ROWS
-        if changed:
-            row_s = took_s / self._rows
-            self.row_s = (self.row_s + row_s) / 2 if self.row_s else row_s
-            self._seen = now
-            self._began, self._rows = now, 0
-        self._rows += n_rows
-        if not left:
+    def started(self, expected_s: float, some_left: bool, now: float) -> bool:
+        """A call has started that should take so long, divided by the places; some rows are left. Whether `ratio` has
+        changed."""
+        changed = False
+        if self._began is None:
+            if self.ratio != 1.0 and now - self._seen > DRAIN_KEPT_S:
+                self.ratio, changed = 1.0, True
+            self._began, self._expected_s, self._calls = now, 0.0, 0
+        elif self._calls >= DRAIN_CALLS and now - self._began >= DRAIN_SEEN_S and self._expected_s:
+            found = (now - self._began) / self._expected_s
+            self.ratio = min(max((self.ratio + found) / 2, 1.0), DRAIN_MOST)
+            self._seen, changed = now, True
+            self._began, self._expected_s, self._calls = now, 0.0, 0
+        self._expected_s += expected_s
+        self._calls += 1
+        if not some_left:
             self._began = None
         return changed
