@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
@@ -55,6 +56,13 @@ class BatchOptions:
                 raise UsageError(f"{name} must be more than 0, and {given} was given.")
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, of whatever address
+        return False
+
+
 @dataclass(frozen=True)
 class ServeOptions:
     """How a model is served.
@@ -66,7 +74,9 @@ class ServeOptions:
     most. `max_streams`: answers in pieces that are open at once. `reload`: load a model again when one of its files
     has changed. `drain_delay_s`: how long a server that was told to stop goes on accepting, not ready any more;
     `drain_timeout_s`: how long it then answers what is in flight. `grpc_port`, `metrics_port`: None: not there; 0: a
-    free one. `loop`: the event loop; "auto" takes uvloop where it is installed.
+    free one. `loop`: the event loop; "auto" takes uvloop where it is installed. `api_keys`: who sends one of them
+    may ask (none: everybody; refused for a `host` that other machines can reach, unless `no_auth`). `cors_origins`:
+    pages of these origins may ask from a browser. `tls_certificate` and `tls_key`: PEM files, to serve HTTPS.
     """
 
     host: str = "127.0.0.1"
@@ -83,8 +93,23 @@ class ServeOptions:
     grpc_port: int | None = None
     metrics_port: int | None = None
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
+    api_keys: Sequence[str] = field(default=(), repr=False)
+    no_auth: bool = False
+    cors_origins: Sequence[str] = ()
+    tls_certificate: str | None = None
+    tls_key: str | None = None
 
     def __post_init__(self) -> None:
+        if not (self.api_keys or self.no_auth or _is_loopback(self.host)):
+            raise UsageError(
+                f"{self.host} can be reached from other machines, so that a key is needed: set TWOFOLD_API_KEY, or "
+                "give a file of keys with --api-key. Where anybody may ask, or others cannot reach it: --no-auth.",
+                host=self.host,
+            )
+        if isinstance(self.api_keys, str) or isinstance(self.cors_origins, str):
+            raise UsageError('api_keys and cors_origins are lists: api_keys=["…"].')
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise UsageError("A private key for TLS belongs to a certificate: give that too (--tls-certificate).")
         for port in (self.port, self.grpc_port, self.metrics_port):
             if port is not None and not 0 <= port <= 65535:
                 raise UsageError(f"A port must lie between 0 and 65535 (0 picks a free one), and {port} was given.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -103,9 +104,9 @@ def flags(args: list[str]) -> dict[str, str]:
 # ---- the command lines ---------------------------------------------------------------------------------------------
 
 
-def status(port: int, path: str, body: bytes | None = None) -> int:
+def status(port: int, path: str, body: bytes | None = None, **headers: str) -> int:
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"} if body else {}
+        f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json", **headers} if body else headers
     )
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
@@ -134,7 +135,10 @@ def test_the_deployment_serves_is_probed_and_drains(deployment: dict[str, Any], 
     }
     args = [changed.get(arg, arg) for arg in served["args"]]
     paths = {name: served[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")}
-    process = subprocess.Popen([*TWOFOLD, *args], cwd=folder, stderr=subprocess.PIPE, text=True)
+    (key,) = (entry["name"] for entry in served["env"])
+    process = subprocess.Popen(
+        [*TWOFOLD, *args], cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, key: "s3cret"}
+    )
     assert process.stderr is not None
     try:
         until = time.monotonic() + 30
@@ -143,7 +147,10 @@ def test_the_deployment_serves_is_probed_and_drains(deployment: dict[str, Any], 
         assert [status(port, paths[name]) for name in ("liveness", "readiness")] == [200, 200]
         process.send_signal(signal.SIGTERM)
         time.sleep(0.4)
-        assert status(port, "/predict", b'{"amount": 5}') == 200  # the endpoints still point here
+        assert status(port, "/predict", b'{"amount": 5}') == 401
+        assert (
+            status(port, "/predict", b'{"amount": 5}', Authorization="Bearer s3cret") == 200
+        )  # the endpoints still point here
         assert status(port, paths["readiness"]) == 503
         assert process.wait(20) == 0
     finally:

@@ -12,7 +12,11 @@ import trustme
 
 import twofold
 from tests.realtime.serving import serving
+from tests.served import started
+from twofold._errors import UsageError
+from twofold._options import ServeOptions
 from twofold._realtime.http.access import Access, Keys
+from twofold._realtime.http.keys import read_keys
 
 KEYS = Keys(["first-key", "second-key"])
 
@@ -114,3 +118,53 @@ def test_tls_both_ways_and_on_the_lane(tmp_path: Path, loop: str) -> None:
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://127.0.0.1:{server.port}/health/live")
         assert client.get("/health/live").status_code == 200
+
+
+def test_serve_asks_for_a_key_and_does_not_show_it(tmp_path: Path) -> None:
+    (tmp_path / "parity.py").write_text(
+        "import twofold\n\n\n@twofold.model\ndef parity(number: int) -> str:\n    return 'Even'\n"
+    )
+    (tmp_path / "keys.txt").write_text("# for the shop\nfirst-key\n\nsecond-key\n")
+    with started("serve", tmp_path / "parity.py", "--port", "0", "--api-key", tmp_path / "keys.txt") as server:
+        server.wait_until_ready()
+        assert server.ask({"number": 1})[0] == 401
+        with twofold.connect(f"http://127.0.0.1:{server.port}", api_key="second-key") as client:
+            assert client(number=2) == "Even"
+        for pid in server.workers():
+            assert "-key" not in Path(f"/proc/{pid}/cmdline").read_text().replace("--api-key", "")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "my-host"])
+def test_an_address_that_others_reach_needs_a_key_or_a_word(host: str) -> None:
+    with pytest.raises(UsageError, match=r"TWOFOLD_API_KEY.*--no-auth"):
+        ServeOptions(host=host)
+    assert ServeOptions(host=host, no_auth=True).api_keys == ()
+    assert "s3cret" not in repr(ServeOptions(host=host, api_keys=("s3cret",)))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_none(host: str) -> None:
+    assert ServeOptions(host=host).host == host
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "cannot be read"),
+        ("# none\n", "There is no API key"),
+        ("good\nwith space\n", "API key 2"),
+        ("ключ", "API key 1"),
+    ],
+)
+def test_files_without_usable_keys(tmp_path: Path, text: str | None, why: str) -> None:
+    if text is not None:
+        (tmp_path / "keys").write_text(text, "utf-8")
+    with pytest.raises(UsageError, match=why):
+        read_keys(tmp_path / "keys")
+
+
+def test_a_certificate_that_is_none_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "c.pem").write_text("nothing")
+    (tmp_path / "parity.py").write_text("import twofold\n@twofold.model\ndef p(n: int) -> int:\n    return n\n")
+    with pytest.raises(UsageError, match=r"cannot be used for TLS"):
+        twofold.serve(tmp_path / "parity.py", background=True, tls_certificate=str(tmp_path / "c.pem"))

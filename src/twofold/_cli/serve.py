@@ -19,7 +19,7 @@ _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb"
     examples="""
 Examples:
   twofold serve parity.py
-  twofold serve fraud.onnx --host 0.0.0.0 --port 80 --workers 8
+  twofold serve fraud.onnx --host 0.0.0.0 --port 80 --workers 8 --api-key keys.txt
   twofold serve slow.py --isolate --deadline 5
   twofold serve risk.py --reload
   twofold serve fraud=a.py:Fraud b.onnx --set fraud.threshold=0.5
@@ -103,6 +103,28 @@ SIGHUP: the models are loaded again, and every process is replaced; no request i
     metavar="SECONDS",
     help="When told to stop: what is not answered after so long is cut off.",
 )
+@option(
+    "--api-key",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Answer only those who send a key of this file (one a line) as Authorization: Bearer KEY. "
+    "TWOFOLD_API_KEY in the environment does the same for one key.",
+)
+@option("--no-auth", is_flag=True, help="Listen on an address that other machines reach, and ask nobody for a key.")
+@option(
+    "--cors",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this origin (https://shop.example) ask from a browser; * is any. May be repeated.",
+)
+@option("--tls-certificate", type=click.Path(), metavar="FILE", help="Serve HTTPS with this certificate chain (PEM).")
+@option(
+    "--tls-key",
+    type=click.Path(),
+    metavar="FILE",
+    help="Its private key, where that has a file of its own.",
+)
 def command(
     models: list[tuple[str, ModelChoice]],
     inline: bool,
@@ -111,6 +133,7 @@ def command(
     max_body: str,
     drain_delay: float,
     drain_timeout: float,
+    api_key: str | None,
     **rest: Any,
 ) -> int:
     """Answer requests for MODEL over HTTP, in real time.
@@ -120,6 +143,7 @@ def command(
     """
     from twofold._options import ServeOptions
     from twofold._realtime.api import serve_references
+    from twofold._realtime.http.keys import read_keys
 
     if inline and isolate:
         raise UsageError("--inline and --isolate exclude each other: give one, or none to have it measured.")
@@ -130,6 +154,7 @@ def command(
         max_body_bytes=size(max_body),
         drain_delay_s=drain_delay,
         drain_timeout_s=drain_timeout,
+        api_keys=read_keys(api_key),
         **rest,
     )
     return serve_references([(name, choice.ref()) for name, choice in models], options)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unp
 from twofold._errors import ModelError, UsageError
 from twofold._options import ServeOptions, options_of
 from twofold._realtime.background import Served
+from twofold._realtime.http.keys import read_keys
 from twofold._realtime.server import Server
 from twofold._reference import ModelRef, reference_of, refuse_at_import
 from twofold._supervisor import Message, refuse_in_worker
@@ -47,6 +48,11 @@ class ServeSettings(TypedDict, total=False):
     grpc_port: int | None
     metrics_port: int | None
     loop: Literal["auto", "uvloop", "asyncio"]
+    api_keys: Sequence[str]
+    no_auth: bool
+    cors_origins: Sequence[str]
+    tls_certificate: str | None
+    tls_key: str | None
 
 
 @overload
@@ -78,7 +84,8 @@ def serve(
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model; it is loaded again, in
     worker processes. A mapping of names to models serves several, the first also at /predict. `host`, `port` (8000;
     0: a free one), `workers`, `layout` ("auto", "inline", "isolate"), `deadline_s`, `max_body_bytes`, `batch_rows`,
-    `reload`, `drain_delay_s` and `drain_timeout_s` are the options of `twofold serve`.
+    `reload`, `drain_delay_s`, `drain_timeout_s`, `no_auth`, `cors_origins`, `tls_certificate` and `tls_key` are the
+    options of `twofold serve`. `api_keys`: the keys that are allowed; by default the one of TWOFOLD_API_KEY, if any.
 
     `background=True` (in a notebook, say) returns as soon as it serves, on a free port where none is given. The handle
     has `.url` and `.stop()`, and is a context manager; the end of this process stops it too. A model that only this
@@ -88,7 +95,7 @@ def serve(
     loaded, UsageError for an address that cannot be had.
     """
     port = 0 if background else ServeOptions.port
-    options = options_of(ServeOptions, "twofold.serve", {"port": port, **settings})
+    options = options_of(ServeOptions, "twofold.serve", {"port": port, "api_keys": read_keys(None), **settings})
     if not background:
         return serve_references(_references(model), options)
     refuse_at_import("serve")

@@ -9,9 +9,10 @@ import socket
 from collections.abc import Callable
 
 from twofold._errors import UsageError
+from twofold._options import ServeOptions
 from twofold._supervisor import Message, Worker
 
-__all__ = ["bind", "hand_over", "refusal", "taken_over", "url_of"]
+__all__ = ["bind", "check_tls", "hand_over", "refusal", "taken_over", "url_of"]
 
 
 def bind(host: str, port: int, option: str = "--port") -> socket.socket:
@@ -61,7 +62,25 @@ def taken_over(passed: Message) -> socket.socket:
     return share(base64.b64decode(passed["share"]))
 
 
-def url_of(listening: socket.socket, host: str) -> str:
+def url_of(listening: socket.socket, options: ServeOptions) -> str:
     """http://host:port, with the port that was picked where 0 was asked for."""
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listening.getsockname()[1]}"
+    scheme = "http" if options.tls_certificate is None else "https"
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    return f"{scheme}://{shown}:{listening.getsockname()[1]}"
+
+
+def check_tls(options: ServeOptions) -> None:
+    """Raises UsageError where the certificate and its key are no pair that can be used."""
+    if options.tls_certificate is None:
+        return
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(options.tls_certificate, options.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        files = " and ".join(name for name in (options.tls_certificate, options.tls_key) if name)
+        raise UsageError(
+            f"{files} cannot be used for TLS: {error}. Give PEM files: the certificate with its chain, and its key "
+            "(--tls-key) where that is not in the same file.",
+            certificate=options.tls_certificate,
+        ) from error

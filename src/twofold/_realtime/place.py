@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from twofold._options import ServeOptions
 from twofold._realtime.board import Board
-from twofold._realtime.listening import bind, hand_over, refusal
+from twofold._realtime.listening import bind, check_tls, hand_over, refusal
 from twofold._supervisor import LINUX, Backoff, Message, Worker
 
 __all__ = ["Place", "Premises", "say", "workers_of"]
@@ -76,6 +76,7 @@ class Premises:
         self.sockets: dict[str, socket.socket] = {}
         self._slots: set[int] = set()
         self._folder: Path | None = None
+        check_tls(options)
         try:
             for name, port in options.ports.items():
                 self.sockets[name] = bind(options.host, port, option_of(name))

@@ -68,7 +68,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where it listens. To be asked before it ends."""
-        return url_of(self._premises.sockets["http"], self._options.host)
+        return url_of(self._premises.sockets["http"], self._options)
 
     def stop(self) -> None:
         """Drain: requests in flight are answered, then `run` returns. The second time: end at once."""

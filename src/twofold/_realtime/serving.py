@@ -12,6 +12,7 @@ from twofold._profile import Profile
 from twofold._realtime.backends import InlineBackend, WaitingBackend
 from twofold._realtime.board import Board
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.access import access_of
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.learning import Learning
 from twofold._realtime.limits import Limits, limits_of
@@ -122,6 +123,7 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             stop=stop,
             on_ready=lambda: channel.send({"serving": True}),
             drain_s=options.drain_timeout_s,
+            access=access_of(options),
             share=(Board(told["board"]), told["slot"]) if "board" in told else None,
         )
     finally:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from twofold._options import ServeOptions
 from twofold._realtime.backends import WaitingBackend
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.access import access_of
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.limits import limits_of
-from twofold._realtime.listening import bind, refusal, url_of
+from twofold._realtime.listening import bind, check_tls, refusal, url_of
 from twofold._realtime.service import Service
 from twofold._runner import Runner
 
@@ -35,8 +36,9 @@ class ThreadedServer:
         self._model = model
         self._options = options
         self._announce = announce
+        check_tls(options)
         self._listening = bind(options.host, options.port)
-        self.url = url_of(self._listening, options.host)
+        self.url = url_of(self._listening, options)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._cut = asyncio.Event()
@@ -93,4 +95,5 @@ class ThreadedServer:
             stop=self._stop,
             on_ready=lambda: self._announce(where),
             drain_s=options.deadline_s,
+            access=access_of(options),
         )

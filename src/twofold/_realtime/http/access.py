@@ -13,10 +13,11 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from twofold._options import ServeOptions
 from twofold._realtime.http.problems import Answer, Refusal
 from twofold._realtime.http.responses import AnswerResponse
 
-__all__ = ["ANYBODY", "Access", "Guard", "Keys"]
+__all__ = ["ANYBODY", "Access", "Guard", "Keys", "access_of"]
 
 OPEN: Final = frozenset(("/", "/docs", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"))
 STATIC: Final = "/static/"
@@ -50,6 +51,11 @@ class Access:
 
 
 ANYBODY: Final = Access()
+
+
+def access_of(options: ServeOptions) -> Access:
+    keys = Keys(options.api_keys) if options.api_keys else None
+    return Access(keys, tuple(options.cors_origins), options.tls_certificate, options.tls_key)
 
 
 class Guard:
