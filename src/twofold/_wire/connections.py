@@ -62,7 +62,7 @@ class Connections:
         """The same for events: each time some of a 200 have come, a `Piece` for each that `read` makes of it. `until`
         is the time of each. Of another answer the body is left to be taken at the end."""
         exchange = Exchange()
-        request = self._request("POST", path, "text/event-stream", body, until)
+        request = self._request("POST", path, "text/event-stream, application/json;q=0.5", body, until)
         yield from self._talk(request, exchange, until, read)
         return exchange
 
