@@ -7,7 +7,7 @@ from benchmarks.results import FOLDER, OURS, Measure, Results, goal_text, load, 
 
 __all__ = ["breakdown", "figures", "headlines"]
 
-NAMES = ("realtime", "batch")
+NAMES = ("realtime", "batch", "loadgen")
 TEXTS = {
     "realtime": """## Real time
 Each server answers the same requests of one row over HTTP on this machine. *By hand* is the least server that gives the
@@ -22,6 +22,11 @@ we could write with the same libraries (`benchmarks/loops.py`): row groups read 
 per core with an ONNX session of its own, one writer; for the article's function a process per core. It checks nothing
 and leaves half a file when killed. *pandas* is a plain loop over pieces as DataFrames, with an ONNX session that uses
 all cores. All write the same rows and columns.
+""",
+    "loadgen": """## MLPerf's scenarios, unofficial
+MLPerf's LoadGen drives the Service in process (`benchmarks/loadgen.py`), with a dense network in one model process.
+*Ceiling* is what a queue with this model's t(n) could do at best, by simulation (`benchmarks/queue_model.py`).
+Runs of 60 s, where official ones take 600: these are no MLPerf results.
 """,
 }
 ONE_PROCESS = "fraud model, one process"
