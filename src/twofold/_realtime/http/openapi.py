@@ -116,11 +116,17 @@ def _predict(service: Service, at: int) -> Json:
             "200": {
                 "description": "One answer for one row; for a list, a list of the same length and order.",
                 "headers": {**headers(), "Twofold-Failed-Rows": {"$ref": "#/components/headers/FailedRows"}},
-                "content": {"application/json": {"schema": answers}},
+                "content": {"application/json": {"schema": answers}, **(_events() if service.streams else {})},
             },
             **predict_problems(),
         },
     }
+
+
+def _events() -> Json:
+    """Of a model that yields, for those who ask for it."""
+    about = "Server-Sent Events: each piece of the answer to one row, then `end`, or `error` with problem details."
+    return {"text/event-stream": {"schema": {"type": "string", "description": about}}}
 
 
 def _health(word: str, meaning: str, others: Json) -> Json:
