@@ -28,14 +28,14 @@ from twofold._load.run import run_load
 
 SLOW = Path(__file__).parent / "slow.py"
 DEADLINE_MS = 100
-BODIES = [json.dumps({"number": n}).encode() for n in range(1000)]
+BODIES = [json.dumps({"number": n}).encode() for n in range(1, 1001)]
 REACH = "of what is to be reached"
 
 
 @contextmanager
 def serving(model: str, *options: str) -> Iterator[Server]:
     port = _free_port()
-    command = [*TWOFOLD, "serve", f"{SLOW}:{model}", "--port", str(port), *options]
+    command = [*TWOFOLD, "serve", model, "--port", str(port), *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             began = time.perf_counter()
@@ -86,13 +86,13 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(0.25):
+        while not self._over.wait(1.0):
             self.seen_mb.append(tree_memory_mb(self._pid))
 
 
 def overload(results: Results, seconds: float) -> None:
     group = "2 ms a row, one model process"
-    with serving("Busy", "--isolate", "--workers", "1") as server:
+    with serving(f"{SLOW}:Busy", "--isolate", "--workers", "1") as server:
         load(server, 1.0)
         closed = load(server, seconds)
         capacity = closed.requests / closed.seconds
@@ -141,7 +141,7 @@ def overload(results: Results, seconds: float) -> None:
 
 def waiting(results: Results, seconds: float) -> None:
     for model, title in (("waits", "async"), ("waits_in_threads", "threads")):
-        with serving(model) as server:
+        with serving(f"{SLOW}:{model}") as server:
             result = load(server, seconds, connections=64, skip_s=1.0)
         found = {REACH: [64 / 0.05], "twofold": [result.requests / result.seconds]}
         results.add(f"50 ms of waiting a row, {title}", "64 connections", "/s", found, Goal(0.95, REACH, at_least=True))

@@ -116,21 +116,20 @@ class Profile:
             most = rows[at - 1] + share * (rows[at] - rows[at - 1])
         return max(1, int(most))
 
-    def worthwhile_rows(self, gain: float, tried_rows: int) -> int:
+    def worthwhile_rows(self, gain: float, tried_rows: int, between_s: float) -> int:
         """The fewest rows from which on a larger call makes a row cheaper by no more than `gain`, a share of its cost.
 
-        Sizes up to `tried_rows` are worth a try as long as they are not known, and beyond that twice the largest as
-        long as that still gains.
+        `between_s` passes between two calls. Sizes up to `tried_rows` are worth a try as long as they are not known,
+        and beyond that twice the largest as long as that still gains.
         """
-        rows, times = self._rows, self._typical_s
-        if not rows:
-            return 1
-        if False in self._tried:
-            return max(1, int(rows[self._tried.index(False)]))
-        largest = int(rows[-1])
+        known = [at for at, tried in enumerate(self._tried) if tried]
+        if not known:
+            return max(1, int(self._rows[0])) if self._rows else 1
+        rows = [self._rows[at] for at in known]
+        times = [self._typical_s[at] + between_s for at in known]
         each = [seconds / n_rows for n_rows, seconds in zip(rows, times, strict=True)]
-        if largest < tried_rows or (len(each) > 1 and each[-1] < (1 - gain) * min(each[:-1])):
-            return 2 * largest
+        if rows[-1] < tried_rows or (len(each) > 1 and each[-1] < (1 - gain) * min(each[:-1])):
+            return 2 * int(rows[-1])
         wanted = min(each) * (1 + gain)
         at = next(at for at, seconds in enumerate(each) if seconds <= wanted)
         if at == 0:
