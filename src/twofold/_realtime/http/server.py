@@ -20,6 +20,8 @@ from twofold._realtime.http.lane import LaneProtocol
 __all__ = ["serve_http"]
 
 ON_THE_WIRE_S: Final = 0.1
+# How long a connection on which nothing is asked is kept for one more request, when the server ends.
+PARTING_S: Final = 1.0
 
 
 async def serve_http(
@@ -111,6 +113,8 @@ class _Server(uvicorn.Server):
             self._on_ready()
         while not self._stop.is_set():
             await self.on_tick(0)
+            if self._catalog.draining:  # still accepting for a while: let clients know with each answer
+                self._end_answers()
             for server in self.servers:
                 if isinstance(server, Acceptor):
                     server.tell()
@@ -121,11 +125,24 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        self._end_answers()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(ON_THE_WIRE_S)  # requests that were sent before their client could know
+        while self._waiting_clients() and loop.time() - began < PARTING_S:
+            await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
+    def _end_answers(self) -> None:
+        """The next answer on each connection is its last, and says so."""
         make: Any = self.config.http_protocol_class
         make.end()
         for connection in self.server_state.connections:
             cycle: Any = getattr(connection, "cycle", None)
             if cycle is not None and not cycle.response_complete:
                 cycle.keep_alive = False
-        await asyncio.sleep(ON_THE_WIRE_S)  # requests that were sent before their client could know
-        await super().shutdown(sockets)
+
+    def _waiting_clients(self) -> bool:
+        """Somebody may still ask on a connection that is open, and has not been told that it ends."""
+        cycles: list[Any] = [getattr(connection, "cycle", None) for connection in self.server_state.connections]
+        return any(cycle is None or cycle.response_complete for cycle in cycles)
