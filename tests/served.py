@@ -8,9 +8,11 @@ import os
 import queue
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -70,7 +72,9 @@ class Server:
             except queue.Empty:
                 assert self.process.poll() is None, self.lines
                 continue
-            if found := re.search(r"twofold serving \w+ \(version [0-9a-f]{12}\) at http://127\.0\.0\.1:(\d+)$", line):
+            if found := re.search(
+                r"twofold serving \w+ \(version [0-9a-f]{12}\).* at http://127\.0\.0\.1:(\d+)$", line
+            ):
                 self.port = int(found[1])
                 return
         raise AssertionError(f"not ready: {self.lines}")
@@ -84,6 +88,10 @@ class Server:
             return answer.status, json.loads(answer.read())
         finally:
             connection.close()
+
+    def said(self, words: str, times: int = 1) -> bool:
+        """Whether a line with these words was on standard error so many times."""
+        return sum(words in line for line in self.lines) >= times
 
     def status(self, path: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -99,7 +107,11 @@ class Server:
         """The process ids of its workers; of those that were started as "front" or "model"."""
         found = []
         for pid in marked(self.mark):
-            *_, module, shown = ["", *Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")]
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+            except OSError:  # ended meanwhile
+                continue
+            *_, module, shown = ["", *command.rstrip("\0").split("\0")]
             if module == "twofold._realtime.worker" and role in ("", shown):
                 found.append(pid)
         return found
@@ -115,12 +127,13 @@ def started(*arguments: str | Path, code: str = "") -> Iterator[Server]:
     """`twofold ARGUMENTS`, or Python with `code`; whatever is left of it is killed at the end."""
     mark = secrets.token_hex(8)
     command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "twofold"]
+    cache = Path(tempfile.mkdtemp(prefix="test-cache-"))  # what one test learns of a model is nothing to the next
     process = subprocess.Popen(
         [*command, *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TWOFOLD_TEST_MARK": mark},
+        env={"TWOFOLD_CACHE_DIR": str(cache), **os.environ, "TWOFOLD_TEST_MARK": mark},
     )
     server = Server(process, mark)
     reader = threading.Thread(target=server.read)
@@ -137,10 +150,11 @@ def started(*arguments: str | Path, code: str = "") -> Iterator[Server]:
         assert process.stderr is not None
         process.stderr.close()
         wait_for(lambda: not marked(mark))
+        shutil.rmtree(cache)
 
 
 @contextmanager
-def serving(model: str | Path, *options: str) -> Iterator[Server]:
+def serving(model: str | Path, *options: str | Path) -> Iterator[Server]:
     """`twofold serve MODEL --port 0 OPTIONS`, once it is ready."""
     with started("serve", model, "--port", "0", *options) as server:
         server.wait_until_ready()

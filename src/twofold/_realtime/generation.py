@@ -194,7 +194,6 @@ class Generation:
                 place.send({"accept": True})
 
     def _put_to_work(self, place: Place) -> None:
-        assert place.worker is not None
         if place.role == "server":
             entries = [
                 {"number": n, "name": self.facts[n]["name"], "one_row_s": self.one_row_s.get(n)}
@@ -282,7 +281,7 @@ class Generation:
             if self.leaving:
                 self._end_models()
             return
-        if place.state == "loaded" and place.first_row_of is not None and not place.stale:
+        if self.patient and place.state == "loaded" and place.first_row_of is not None and not place.stale:
             self._premises.cold.add(place.first_row_of)  # let requests be the first
         if place.role == "server" and self.isolated:
             self._addresses.clear()

@@ -240,6 +240,8 @@ class Server:
             self._begin(lambda: generation.lay_out(isolated))
             return
         self._forced = frozenset()  # another version, another cost
+        if generation is not self._current:
+            self._premises.cold.clear()
         isolated = self._chosen(generation)
         if generation is self._current:
             generation.lay_out(isolated)
