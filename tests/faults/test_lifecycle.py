@@ -240,8 +240,9 @@ def test_several_models_one_of_them_isolated(tmp_path: Path) -> None:
             server.process.send_signal(signal.SIGHUP)
             wait_for(lambda: server.said("has been replaced") and not pids & set(server.workers()))
         assert quick.startswith("cheap ")
-        for pid in [pid for pid in server.workers() if pid != int(quick.partition(" ")[2])][:1]:
-            os.kill(pid, signal.SIGKILL)
+        with Clients(server, "/models/Dear/predict") as on_dear:
+            wait_for(lambda: len(on_dear.answers()) == 2)
+        os.kill(int(on_dear.answers().pop()[0].partition(" ")[2]), signal.SIGKILL)
         wait_for(lambda: len(server.workers()) == 3)
         wait_for(lambda: server.status("/health/ready") == 200)
         assert server.stop() == 0
