@@ -211,7 +211,7 @@ def test_the_address(tmp_path: Path) -> None:
     assert f"Port {port} of 127.0.0.1 is in use" in said
     assert "--port" in said
     for host, words in (("192.0.2.1", "not an address of this machine"), ("no such host", "cannot be resolved")):
-        code, said = fails(file, "--host", host, "--port", "0")
+        code, said = fails(file, "--host", host, "--port", "0", "--no-auth")
         assert code == 2
         assert one_paragraph(said)
         assert words in said
