@@ -23,6 +23,7 @@ Examples:
   twofold serve slow.py --isolate --deadline 5
   twofold serve risk.py --reload
   twofold serve fraud=a.py:Fraud b.onnx --set fraud.threshold=0.5
+  twofold serve fraud.onnx --grpc-port 8001
 
 Then:
   curl -H 'Content-Type: application/json' -d '{"number": 7}' http://127.0.0.1:8000/predict
@@ -31,6 +32,7 @@ Then:
   GET  /                     a page with a form, to try the model
   GET  /docs, /openapi.json  what it takes and answers
   GET  /health/live, /health/ready
+  GET  /v2/models/NAME       the Open Inference Protocol; POST /v2/models/NAME/infer
 
 SIGTERM or Ctrl-C: no new requests, those in flight are answered, exit 0. A second Ctrl-C ends at once.
 SIGHUP: the models are loaded again, and every process is replaced; no request is lost.
@@ -124,6 +126,12 @@ SIGHUP: the models are loaded again, and every process is replaced; no request i
     type=click.Path(),
     metavar="FILE",
     help="Its private key, where that has a file of its own.",
+)
+@option(
+    "--grpc-port",
+    type=at_least(0, 65535),
+    metavar="PORT",
+    help="Answer the Open Inference Protocol over gRPC on this port, too (8001 is usual; 0 picks a free one).",
 )
 def command(
     models: list[tuple[str, ModelChoice]],

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
-from twofold._realtime.board import Board
+from twofold._realtime.board import HTTP, Board
 
 __all__ = ["Acceptor"]
 
@@ -35,15 +35,19 @@ class Acceptor:
         connections: Callable[[], int],
         board: Board,
         slot: int,
+        *,
+        port: int = HTTP,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`connections` says how many are open in this process; `slot` is its place on the board."""
+        """`connections` says how many are open in this process; `slot` is its place on the board, `port` which of the
+        ports it is."""
         self._tls = tls
         self._listening = listening
         self._protocol = protocol
         self._connections = connections
         self._board = board
         self._slot = slot
+        self._port = port
         self._loop = asyncio.get_running_loop()
         self._deferrals = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -56,7 +60,7 @@ class Acceptor:
     def tell(self) -> None:
         """Put our number on the board; also called now and then, as connections end."""
         if not self._closed:
-            self._board.put(self._slot, self._connections() + len(self._opening))
+            self._board.put(self._slot, self._connections() + len(self._opening), self._port)
 
     def close(self) -> None:
         """Accept those who wait already, and nobody any more."""
@@ -64,7 +68,7 @@ class Acceptor:
             self._pause()
             self._accept(SWEPT_AT_END)
             self._closed = True
-            self._board.leave(self._slot)
+            self._board.leave(self._slot, self._port)
             self._pause()
 
     async def wait_closed(self) -> None:
@@ -73,12 +77,12 @@ class Acceptor:
 
     def _readable(self) -> None:
         self.tell()
-        if self._deferrals < MOST_DEFERRALS and self._board.someone_has_fewer(self._slot):
+        if self._deferrals < MOST_DEFERRALS and self._board.someone_has_fewer(self._slot, self._port):
             self._deferrals += 1
             self._pause(DEFERRED_S)
             return
         self._deferrals = 0
-        self._accept(ACCEPTED_AT_ONCE if self._board.alone(self._slot) else 1)
+        self._accept(ACCEPTED_AT_ONCE if self._board.alone(self._slot, self._port) else 1)
 
     def _accept(self, at_most: int) -> None:
         for _ in range(at_most):

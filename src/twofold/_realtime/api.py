@@ -9,10 +9,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack, overload
 
-from twofold._errors import ModelError, UsageError
+from twofold._errors import MissingExtra, ModelError, UsageError
 from twofold._options import ServeOptions, options_of
 from twofold._realtime.background import Served
 from twofold._realtime.http.keys import read_keys
@@ -84,7 +85,7 @@ def serve(
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model; it is loaded again, in
     worker processes. A mapping of names to models serves several, the first also at /predict. `host`, `port` (8000;
     0: a free one), `workers`, `layout` ("auto", "inline", "isolate"), `deadline_s`, `max_body_bytes`, `batch_rows`,
-    `reload`, `drain_delay_s`, `drain_timeout_s`, `no_auth`, `cors_origins`, `tls_certificate` and `tls_key` are the
+    `reload`, `drain_delay_s`, `drain_timeout_s`, `grpc_port`, `no_auth`, `cors_origins`, `tls_certificate` and `tls_key` are the
     options of `twofold serve`. `api_keys`: the keys that are allowed; by default the one of TWOFOLD_API_KEY, if any.
 
     `background=True` (in a notebook, say) returns as soon as it serves, on a free port where none is given. The handle
@@ -96,6 +97,7 @@ def serve(
     """
     port = 0 if background else ServeOptions.port
     options = options_of(ServeOptions, "twofold.serve", {"port": port, "api_keys": read_keys(None), **settings})
+    check_packages(options)
     if not background:
         return serve_references(_references(model), options)
     refuse_at_import("serve")
@@ -119,6 +121,7 @@ def serve_references(models: Sequence[tuple[str, ModelRef]], options: ServeOptio
     """`serve` for references that are known already, each under its name ("": its own)."""
     refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
+    check_packages(options)
     server = Server(_as_json(models), options, lambda line: print(line, file=sys.stderr, flush=True))
     if threading.current_thread() is not threading.main_thread():
         return server.run()
@@ -130,6 +133,18 @@ def serve_references(models: Sequence[tuple[str, ModelRef]], options: ServeOptio
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def check_packages(options: ServeOptions) -> None:
+    """Raises MissingExtra when the gRPC port is wanted, and what it needs is not installed."""
+    if options.grpc_port is not None:
+        for package, module in (("zttp", "zttp"), ("protobuf", "google.protobuf")):
+            try:
+                there = find_spec(module) is not None
+            except ModuleNotFoundError:  # not even a part of the name
+                there = False
+            if not there:
+                raise MissingExtra(package, "grpc", "The gRPC port")
 
 
 def _hang_up(server: Server) -> None:

@@ -17,6 +17,9 @@ class BackgroundServer(Protocol):
     @property
     def url(self) -> str: ...
 
+    @property
+    def grpc_address(self) -> str | None: ...
+
     def run(self) -> int:
         """Serve until `stop` is called, in the thread that calls this."""
         ...
@@ -32,7 +35,8 @@ class Served:
         with twofold.serve(model, background=True) as served:
             twofold.connect(served.url)(number=7)
 
-    url   where: http://127.0.0.1:41234, say
+    url           where: http://127.0.0.1:41234, say
+    grpc_address  host:port of the gRPC port; None where `grpc_port` was not given
     """
 
     def __init__(self, make: Callable[[Callable[[str], None]], BackgroundServer]) -> None:
@@ -41,6 +45,7 @@ class Served:
         Raises what `make` and the server's start raise.
         """
         self.url = ""
+        self.grpc_address: str | None = None
         self._settled = threading.Event()
         self._errors: list[BaseException] = []
         self._stopped = False
@@ -81,6 +86,7 @@ class Served:
 
     def _serving(self, _: str) -> None:
         self.url = self._server.url
+        self.grpc_address = self._server.grpc_address
         self._settled.set()
 
     def _run(self) -> None:

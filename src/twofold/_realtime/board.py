@@ -3,7 +3,7 @@
 Memory that all of them see, without locks: each process writes in its own slot only. The numbers of a process that is
 gone are added to those of the past, so that a counter never falls.
 
-    connections of all slots | process ids of all slots | past | slot 0 | slot 1 | …
+    connections of all slots, for each port | process ids of all slots | past | slot 0 | slot 1 | …
 
 From "past" on they are CELLS numbers a model.
 """
@@ -18,9 +18,12 @@ from typing import Final
 
 from twofold._realtime.counters import CELLS, GAUGES
 
-__all__ = ["Board"]
+__all__ = ["GRPC", "HTTP", "Board"]
+
+HTTP, GRPC = 0, 1  # the ports whose connections are shared out
 
 NOBODY: Final = -1.0
+PORTS: Final = 2
 NUMBER_BYTES: Final = 8
 
 
@@ -33,9 +36,9 @@ class Board:
         self.fd = fd
         self.n_models = n_models
         numbers = memoryview(mmap.mmap(fd, self._bytes(n_models))).cast("d")
-        self._connections = numbers[: self.SLOTS]
-        self._pids = numbers[self.SLOTS : 2 * self.SLOTS]
-        self._counts = numbers[2 * self.SLOTS :]
+        self._connections = [numbers[at * self.SLOTS : (at + 1) * self.SLOTS] for at in range(PORTS)]
+        self._pids = numbers[PORTS * self.SLOTS : (PORTS + 1) * self.SLOTS]
+        self._counts = numbers[(PORTS + 1) * self.SLOTS :]
 
     @classmethod
     def create(cls, n_models: int = 1) -> Board:
@@ -53,28 +56,31 @@ class Board:
 
     @classmethod
     def _bytes(cls, n_models: int) -> int:
-        return NUMBER_BYTES * (2 * cls.SLOTS + (1 + cls.SLOTS) * n_models * CELLS)
+        return NUMBER_BYTES * ((PORTS + 1) * cls.SLOTS + (1 + cls.SLOTS) * n_models * CELLS)
 
     def close(self) -> None:
         os.close(self.fd)
 
     # Connections
 
-    def put(self, slot: int, connections: int) -> None:
-        self._connections[slot] = connections
+    def put(self, slot: int, connections: int, port: int = HTTP) -> None:
+        self._connections[port][slot] = connections
 
-    def leave(self, slot: int) -> None:
-        """That process accepts no more connections."""
-        self._connections[slot] = NOBODY
+    def leave(self, slot: int, port: int | None = None) -> None:
+        """That process accepts no more connections (None: on any port)."""
+        for at, connections in enumerate(self._connections):
+            if port in (None, at):
+                connections[slot] = NOBODY
 
-    def someone_has_fewer(self, slot: int) -> bool:
+    def someone_has_fewer(self, slot: int, port: int = HTTP) -> bool:
         """Whether another process has fewer connections than this one."""
-        mine = self._connections[slot]
-        return any(NOBODY < number < mine for number in self._connections)
+        connections = self._connections[port]
+        mine = connections[slot]
+        return any(NOBODY < number < mine for number in connections)
 
-    def alone(self, slot: int) -> bool:
+    def alone(self, slot: int, port: int = HTTP) -> bool:
         """Whether no other process accepts."""
-        return all(number == NOBODY or at == slot for at, number in enumerate(self._connections))
+        return all(number == NOBODY or at == slot for at, number in enumerate(self._connections[port]))
 
     # Counts
 

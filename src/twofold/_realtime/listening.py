@@ -12,7 +12,7 @@ from twofold._errors import UsageError
 from twofold._options import ServeOptions
 from twofold._supervisor import Message, Worker
 
-__all__ = ["bind", "check_tls", "hand_over", "refusal", "taken_over", "url_of"]
+__all__ = ["address_of", "bind", "check_tls", "hand_over", "refusal", "taken_over", "url_of"]
 
 
 def bind(host: str, port: int, option: str = "--port") -> socket.socket:
@@ -62,11 +62,16 @@ def taken_over(passed: Message) -> socket.socket:
     return share(base64.b64decode(passed["share"]))
 
 
+def address_of(listening: socket.socket, host: str) -> str:
+    """host:port, with the port that was picked where 0 was asked for."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{listening.getsockname()[1]}"
+
+
 def url_of(listening: socket.socket, options: ServeOptions) -> str:
-    """http://host:port, with the port that was picked where 0 was asked for."""
+    """http://host:port"""
     scheme = "http" if options.tls_certificate is None else "https"
-    shown = f"[{options.host}]" if ":" in options.host else options.host
-    return f"{scheme}://{shown}:{listening.getsockname()[1]}"
+    return f"{scheme}://{address_of(listening, options.host)}"
 
 
 def check_tls(options: ServeOptions) -> None:

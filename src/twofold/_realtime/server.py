@@ -19,7 +19,7 @@ from typing import Final, Literal
 from twofold._errors import UsageError
 from twofold._options import ServeOptions
 from twofold._realtime.generation import Generation
-from twofold._realtime.listening import url_of
+from twofold._realtime.listening import address_of, url_of
 from twofold._realtime.place import Place, Premises, say, workers_of
 from twofold._realtime.watching import PERIOD_S, Watch
 from twofold._supervisor import Backoff, Message, Worker, end_workers
@@ -69,6 +69,12 @@ class Server:
     def url(self) -> str:
         """Where it listens. To be asked before it ends."""
         return url_of(self._premises.sockets["http"], self._options)
+
+    @property
+    def grpc_address(self) -> str | None:
+        """host:port of the gRPC port, where there is one."""
+        listening = self._premises.sockets.get("grpc")
+        return None if listening is None else address_of(listening, self._options.host)
 
     def stop(self) -> None:
         """Drain: requests in flight are answered, then `run` returns. The second time: end at once."""
@@ -355,7 +361,8 @@ class Server:
     def _serves(self, current: Generation) -> None:
         self._announced = True
         self._look_at(current)
-        self._announce(f"twofold serving {current} at {self.url}")
+        grpc = f", gRPC at {self.grpc_address}" if self.grpc_address else ""
+        self._announce(f"twofold serving {current} at {self.url}{grpc}")
 
     def _look_at(self, generation: Generation) -> None:
         if self._watch is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from typing import Final
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 from twofold._options import ServeOptions
 from twofold._profile import Profile
@@ -23,7 +24,7 @@ from twofold._runner import Runner
 from twofold._signature import Signature
 from twofold._supervisor import Channel, Message
 
-__all__ = ["inline_service", "serve_models"]
+__all__ = ["beside_grpc", "inline_service", "serve_models"]
 
 BEAT_S: Final = 0.5
 
@@ -117,21 +118,44 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
         for entry, learns, service in zip(told["models"], learning, services, strict=True):
             learns.begin(service, lambda _, number=entry["number"]: channel.send({"slow": number}))  # type: ignore[misc]
         sockets = {name: taken_over(passed) for name, passed in told["sockets"].items()}
-        await serve_http(
+        access = access_of(options)
+        share = (Board(told["board"]), told["slot"]) if "board" in told else None
+        protocols = serve_http(
             catalog,
             sockets,
             stop=stop,
             on_ready=lambda: channel.send({"serving": True}),
             drain_s=options.drain_timeout_s,
-            access=access_of(options),
-            share=(Board(told["board"]), told["slot"]) if "board" in told else None,
+            access=access,
+            share=share,
         )
+        await beside_grpc(protocols, catalog, sockets, stop=stop, drain_s=options.drain_timeout_s, share=share)
     finally:
         for learns in learning:
             learns.end()
         channel.on_message = None
         for model in isolated:
             await model.backend.close()
+
+
+async def beside_grpc(
+    http: Coroutine[Any, Any, None],
+    catalog: Catalog,
+    sockets: Mapping[str, socket.socket],
+    *,
+    stop: asyncio.Event,
+    drain_s: float,
+    share: tuple[Board, int] | None = None,
+) -> None:
+    """Serve over HTTP, and over gRPC where there is a socket for it."""
+    if "grpc" not in sockets:
+        await http
+        return
+    from twofold._realtime.grpc.server import serve_grpc
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve_grpc(catalog, sockets["grpc"], stop=stop, drain_s=drain_s, share=share))
+        group.create_task(http)
 
 
 def _listener(catalog: Catalog, accept: asyncio.Event, stop: asyncio.Event) -> Callable[[Message], None]:

@@ -17,8 +17,9 @@ from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.access import access_of
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.limits import limits_of
-from twofold._realtime.listening import bind, check_tls, refusal, url_of
+from twofold._realtime.listening import address_of, bind, check_tls, refusal, url_of
 from twofold._realtime.service import Service
+from twofold._realtime.serving import beside_grpc
 from twofold._runner import Runner
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class ThreadedServer:
         check_tls(options)
         self._listening = bind(options.host, options.port)
         self.url = url_of(self._listening, options)
+        self.grpc_address: str | None = None
+        self._sockets = {"http": self._listening}
+        if options.grpc_port is not None:
+            self._sockets["grpc"] = bind(options.host, options.grpc_port, "--grpc-port")
+            self.grpc_address = address_of(self._sockets["grpc"], options.host)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._cut = asyncio.Event()
@@ -47,13 +53,15 @@ class ThreadedServer:
         """Serve. Returns 0 after a drain, 130 when that was cut short."""
         try:
             try:
-                self._listening.listen(BACKLOG)
+                for listening in self._sockets.values():
+                    listening.listen(BACKLOG)
             except OSError as error:
                 raise refusal(error, self._options.host, self._options.port) from error
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 return runner.run(self._serve_until_stopped())
         finally:
-            self._listening.close()
+            for listening in self._sockets.values():
+                listening.close()
             self._loop.close()
 
     def stop(self) -> None:
@@ -89,11 +97,13 @@ class ThreadedServer:
             chat=model.chat,
         )
         where = f"twofold serving {model.name} (version {model.version}) at {self.url}"
-        await serve_http(
-            Catalog([service]),
-            {"http": self._listening},
+        catalog = Catalog([service])
+        protocols = serve_http(
+            catalog,
+            self._sockets,
             stop=self._stop,
             on_ready=lambda: self._announce(where),
             drain_s=options.deadline_s,
             access=access_of(options),
         )
+        await beside_grpc(protocols, catalog, self._sockets, stop=self._stop, drain_s=options.deadline_s)

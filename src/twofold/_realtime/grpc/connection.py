@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import zttp
@@ -43,6 +43,10 @@ MOST_PARKED_BYTES: Final = 64 << 20
 """Answers that a client does not read. Beyond it the connection ends."""
 
 
+def _nobody() -> None:
+    pass
+
+
 class GrpcServerState:
     """What the connections of one server have in common."""
 
@@ -51,6 +55,7 @@ class GrpcServerState:
         self.max_message_bytes = max_message_bytes
         self.idle_s = idle_s
         self.connections: set[GrpcConnection] = set()
+        self.on_lost: Callable[[], None] = _nobody
 
 
 class GrpcConnection(asyncio.Protocol):
@@ -82,6 +87,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._state.connections.discard(self)
+        self._state.on_lost()
         self._closing = True
         if self._idle_timer is not None:
             self._idle_timer.cancel()

@@ -6,6 +6,8 @@ import asyncio
 import socket
 from typing import Final
 
+from twofold._realtime.accepting import Acceptor
+from twofold._realtime.board import GRPC, Board
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.grpc.connection import GrpcConnection, GrpcServerState
 from twofold._realtime.grpc.methods import methods_of
@@ -23,12 +25,22 @@ class GrpcServer:
     def __init__(self, catalog: Catalog, *, idle_s: float = IDLE_S) -> None:
         most_bytes = max(service.limits.max_body_bytes for service in catalog.values())
         self._state = GrpcServerState(methods_of(catalog), max_message_bytes=most_bytes, idle_s=idle_s)
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | Acceptor | None = None
 
-    async def start(self, listening: socket.socket) -> None:
-        """Accept connections on a socket that is bound and listening; other processes may accept on it, too."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: GrpcConnection(self._state), sock=listening)
+    async def start(self, listening: socket.socket, share: tuple[Board, int] | None = None) -> None:
+        """Accept connections on a socket that is bound and listening. `share`: the board of the processes that accept
+        on it, and this one's place on it."""
+        connections = self._state.connections
+        if share is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self._connection, sock=listening)
+        else:
+            acceptor = Acceptor(listening, self._connection, lambda: len(connections), *share, port=GRPC)
+            self._state.on_lost = acceptor.tell
+            self._server = acceptor
+
+    def _connection(self) -> GrpcConnection:
+        return GrpcConnection(self._state)
 
     async def drain(self, drain_s: float) -> None:
         """Accept no more, answer what is in flight (for at most `drain_s`), and end all connections."""
@@ -47,10 +59,17 @@ class GrpcServer:
             connection.abort()
 
 
-async def serve_grpc(catalog: Catalog, listening: socket.socket, *, stop: asyncio.Event, drain_s: float) -> None:
+async def serve_grpc(
+    catalog: Catalog,
+    listening: socket.socket,
+    *,
+    stop: asyncio.Event,
+    drain_s: float,
+    share: tuple[Board, int] | None = None,
+) -> None:
     """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return."""
     server = GrpcServer(catalog)
-    await server.start(listening)
+    await server.start(listening, share)
     try:
         await stop.wait()
     finally:
