@@ -67,7 +67,7 @@ def serving(
         if listening_grpc is not None:
             from twofold._realtime.grpc.server import serve_grpc
 
-            also.append(serve_grpc(catalog, listening_grpc, stop=stop, drain_s=drain_s))
+            also.append(serve_grpc(catalog, listening_grpc, stop=stop, drain_s=drain_s, access=access))
         await asyncio.gather(
             *also,
             serve_http(

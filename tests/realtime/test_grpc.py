@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ pytest.importorskip("google.protobuf")
 
 from twofold._realtime.grpc.calls import CallRefused, message_of, timeout_s  # noqa: E402
 from twofold._realtime.grpc.messages import HEALTH, message_class  # noqa: E402
+from twofold._realtime.http.access import Access, Keys  # noqa: E402
 
 Request = message_class("ModelInferRequest")
 SERVICE = "inference.GRPCInferenceService"
@@ -261,6 +263,29 @@ def test_a_message_that_is_too_large() -> None:
         bomb = numbers(*[2**40] * 100_000)
         assert refused(channel, bomb, compression=grpc.Compression.Gzip)[0] == "RESOURCE_EXHAUSTED"
         assert ask(channel, numbers(7)).outputs[0].contents.bytes_contents == [b"Odd"]
+
+
+def test_keys() -> None:
+    with (
+        serving(models.parity, grpc=True, access=Access(keys=Keys(["one", "two"]))) as served,
+        grpc.insecure_channel(f"127.0.0.1:{served.grpc_port}") as channel,
+    ):
+        for metadata in ((), (("authorization", "Bearer three"),)):
+            assert refused(channel, numbers(7), metadata=metadata)[0] == "UNAUTHENTICATED"
+        assert ask(channel, numbers(7), metadata=(("authorization", "Bearer two"),)).outputs
+        assert call(channel, "Check", f"{HEALTH}.Health").status == 1
+
+
+def test_tls(tmp_path: Path) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    known = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    with (
+        serving(models.parity, grpc=True, access=Access(certificate=str(tmp_path / "server.pem"))) as served,
+        grpc.secure_channel(f"127.0.0.1:{served.grpc_port}", known) as channel,
+    ):
+        assert ask(channel, numbers(7)).outputs
 
 
 def test_health(served: Served, channel: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 import struct
 from collections.abc import Iterator
@@ -232,6 +233,7 @@ def test_special_floats(served: Served) -> None:
         ({"small": tensor("small", "INT64", [7], [-1])}, "The input 'small' has no rows"),
         ({"small": tensor("small", "INT64", [7, 8], [1])}, "The input 'small' has 2 elements; its shape [1] takes 1."),
         ({"small": tensor("small", "INT64", [7, 8])}, "The inputs have unlike numbers of rows: 'flag' has 1, 'small'"),
+        ({"grid": tensor("grid", "INT64", [], [1, 10**9, 0])}, "has more than 1,000,000 rows"),
         ({"small": tensor("small", "INT64", [7.5])}, "row 0: small: expected int64, got 7.5"),
         ({"small": tensor("small", "INT64", [1e400])}, "The body is not JSON"),
         ({"share": tensor("share", "FP64", [True])}, "row 0: share: expected float64, got true"),
@@ -252,7 +254,7 @@ def test_special_floats(served: Served) -> None:
 )
 def test_what_does_not_fit_is_a_400_that_names_it(served: Served, changed: dict[str, Any], said: str) -> None:
     found = infer(served, row(**changed))
-    assert found.status == 400
+    assert found.status == (413 if "1,000,000" in said else 400)
     assert said in error(found)
 
 
@@ -327,6 +329,10 @@ def test_a_body_that_is_too_large_or_compressed(served: Served) -> None:
     found = infer(served, b"x", "Content-Length: 99999999999")
     assert found.status == 413
     assert error(found).startswith("The body is larger than 32 MiB.")
+    packed = gzip.compress(json.dumps(row()).encode())
+    assert outputs(infer(served, packed, "Content-Encoding: gzip"))["small"]["data"] == [7]
+    bomb = gzip.compress(b" " * (40 << 20))
+    assert infer(served, bomb, "Content-Encoding: gzip").status == 413
     found = infer(served, row(), "Content-Encoding: br")
     assert found.status == 415
     assert error(found)

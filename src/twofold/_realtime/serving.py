@@ -13,7 +13,7 @@ from twofold._profile import Profile
 from twofold._realtime.backends import InlineBackend, WaitingBackend
 from twofold._realtime.board import Board
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.access import access_of
+from twofold._realtime.http.access import ANYBODY, Access, access_of
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.learning import Learning
 from twofold._realtime.limits import Limits, limits_of
@@ -129,7 +129,9 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             access=access,
             share=share,
         )
-        await beside_grpc(protocols, catalog, sockets, stop=stop, drain_s=options.drain_timeout_s, share=share)
+        await beside_grpc(
+            protocols, catalog, sockets, stop=stop, drain_s=options.drain_timeout_s, access=access, share=share
+        )
     finally:
         for learns in learning:
             learns.end()
@@ -145,6 +147,7 @@ async def beside_grpc(
     *,
     stop: asyncio.Event,
     drain_s: float,
+    access: Access = ANYBODY,
     share: tuple[Board, int] | None = None,
 ) -> None:
     """Serve over HTTP, and over gRPC where there is a socket for it."""
@@ -154,7 +157,7 @@ async def beside_grpc(
     from twofold._realtime.grpc.server import serve_grpc
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve_grpc(catalog, sockets["grpc"], stop=stop, drain_s=drain_s, share=share))
+        group.create_task(serve_grpc(catalog, sockets["grpc"], stop=stop, drain_s=drain_s, access=access, share=share))
         group.create_task(http)
 
 

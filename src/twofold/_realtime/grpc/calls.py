@@ -21,6 +21,7 @@ INVALID_ARGUMENT: Final = 3
 RESOURCE_EXHAUSTED: Final = 8
 UNIMPLEMENTED: Final = 12
 INTERNAL: Final = 13
+UNAUTHENTICATED: Final = 16
 
 
 class CallRefused(Exception):

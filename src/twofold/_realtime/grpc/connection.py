@@ -17,6 +17,7 @@ from twofold._realtime.grpc.calls import (
     INTERNAL,
     PREFIX_BYTES,
     RESOURCE_EXHAUSTED,
+    UNAUTHENTICATED,
     UNIMPLEMENTED,
     Call,
     CallRefused,
@@ -34,6 +35,8 @@ LOG = logging.getLogger("twofold")
 ANSWER_HEAD: Final = [(b"content-type", b"application/grpc")]
 ANSWER_END: Final = [(b"grpc-status", b"0")]
 CONTENT_TYPE: Final = b"application/grpc"
+AUTHORIZATION: Final = b"authorization"
+OPEN: Final = b"/grpc.health.v1.Health/"
 REFUSED_STREAM: Final = 7  # the client sends the call again, elsewhere
 ENHANCE_YOUR_CALM: Final = 11
 NO_LAST_STREAM: Final = 2**31 - 1
@@ -50,8 +53,17 @@ def _nobody() -> None:
 class GrpcServerState:
     """What the connections of one server have in common."""
 
-    def __init__(self, methods: Mapping[bytes, Method], *, max_message_bytes: int, idle_s: float) -> None:
+    def __init__(
+        self,
+        methods: Mapping[bytes, Method],
+        *,
+        max_message_bytes: int,
+        idle_s: float,
+        allow: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        """`allow`: whether a value of the header `authorization` may call (None: everybody may). Health is open."""
         self.methods = methods
+        self.allow = allow
         self.max_message_bytes = max_message_bytes
         self.idle_s = idle_s
         self.connections: set[GrpcConnection] = set()
@@ -185,6 +197,9 @@ class GrpcConnection(asyncio.Protocol):
             return
         method = self._state.methods.get(request.path)
         try:
+            allow = self._state.allow
+            if allow is not None and not request.path.startswith(OPEN) and not allow(headers.get(AUTHORIZATION, b"")):
+                raise CallRefused(UNAUTHENTICATED, "This server asks for a key: send authorization: Bearer KEY.")
             if method is None:
                 raise CallRefused(UNIMPLEMENTED, f"There is no method {request.path[:200].decode('latin-1')}.")
             encoding, left_s = head_of(headers)

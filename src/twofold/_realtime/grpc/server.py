@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import Final
 
 from twofold._realtime.accepting import Acceptor
@@ -11,6 +12,7 @@ from twofold._realtime.board import GRPC, Board
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.grpc.connection import GrpcConnection, GrpcServerState
 from twofold._realtime.grpc.methods import methods_of
+from twofold._realtime.http.access import ANYBODY, Access
 
 __all__ = ["GrpcServer", "serve_grpc"]
 
@@ -22,9 +24,11 @@ IDLE_S: Final = 600.0
 class GrpcServer:
     """The gRPC port of one server process."""
 
-    def __init__(self, catalog: Catalog, *, idle_s: float = IDLE_S) -> None:
+    def __init__(self, catalog: Catalog, *, access: Access = ANYBODY, idle_s: float = IDLE_S) -> None:
         most_bytes = max(service.limits.max_body_bytes for service in catalog.values())
-        self._state = GrpcServerState(methods_of(catalog), max_message_bytes=most_bytes, idle_s=idle_s)
+        allow = None if access.keys is None else access.keys.allow
+        self._state = GrpcServerState(methods_of(catalog), max_message_bytes=most_bytes, idle_s=idle_s, allow=allow)
+        self._tls = _tls(access)
         self._server: asyncio.Server | Acceptor | None = None
 
     async def start(self, listening: socket.socket, share: tuple[Board, int] | None = None) -> None:
@@ -33,9 +37,9 @@ class GrpcServer:
         connections = self._state.connections
         if share is None:
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self._connection, sock=listening)
+            self._server = await loop.create_server(self._connection, sock=listening, ssl=self._tls)
         else:
-            acceptor = Acceptor(listening, self._connection, lambda: len(connections), *share, port=GRPC)
+            acceptor = Acceptor(listening, self._connection, lambda: len(connections), *share, port=GRPC, tls=self._tls)
             self._state.on_lost = acceptor.tell
             self._server = acceptor
 
@@ -59,16 +63,26 @@ class GrpcServer:
             connection.abort()
 
 
+def _tls(access: Access) -> ssl.SSLContext | None:
+    if access.certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(access.certificate, access.private_key)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
 async def serve_grpc(
     catalog: Catalog,
     listening: socket.socket,
     *,
     stop: asyncio.Event,
     drain_s: float,
+    access: Access = ANYBODY,
     share: tuple[Board, int] | None = None,
 ) -> None:
     """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return."""
-    server = GrpcServer(catalog)
+    server = GrpcServer(catalog, access=access)
     await server.start(listening, share)
     try:
         await stop.wait()

@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.bodies import read_body
+from twofold._realtime.http.bodies import read_body, too_large
+from twofold._realtime.http.compressed import coding_of, unpacked
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.oip import BINARY_HEADER, OipRest, oip_answer
 from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Refusal, json_bytes
@@ -128,12 +129,15 @@ def _named(request: Request, rest: dict[str, OipRest]) -> OipRest:
 
 
 async def _infer(rest: OipRest, request: Request) -> Answer:
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", ""):
-        raise OipError("unsupported_media_type", f"Send the body without content-encoding {encoding[:100]!r}.")
+    coding = coding_of(request.headers.get("content-encoding"))
     limit = rest.model.service.limits.max_body_bytes
     within_s = deadline_s(request)
     body = await read_body(request, limit)
+    if coding is not None:
+        found = unpacked(body, coding, limit)
+        if found is None:
+            raise too_large(limit, " when unpacked")
+        body = found
     length = request.headers.get(BINARY_HEADER.decode())
     if length is None:
         return await answered(request, partial(rest.begin, body, deadline_s=within_s))

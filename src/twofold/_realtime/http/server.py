@@ -95,7 +95,8 @@ class _Server(uvicorn.Server):
         board, slot = self._share
         connections = self.server_state.connections
         acceptors: Any = [
-            Acceptor(sock, self._connection, lambda: len(connections), board, slot, self.config.ssl) for sock in sockets
+            Acceptor(sock, self._connection, lambda: len(connections), board, slot, tls=self.config.ssl)
+            for sock in sockets
         ]
         self.servers = acceptors
 

@@ -21,6 +21,8 @@ ROWS_NAMED: Final = 10
 _TABLE: Final[dict[str, tuple[int, int]]] = {
     "bad_request": (400, 3),  # INVALID_ARGUMENT
     "not_json": (400, 3),
+    "bad_body": (400, 3),
+    "not_acceptable": (406, 3),
     "row_does_not_fit": (400, 3),
     "bad_row": (400, 3),
     "unanswerable": (400, 3),  # the answer has no form as tensors

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold._errors import NotJson
+from twofold._realtime.http.problems import MAX_ROWS
 from twofold._realtime.oip.errors import OipError
 from twofold._signature import Bool, Bytes, Choice, Date, Datetime, Field, Float, Int, List, String, Tensor, Type
 from twofold._signature.decode import decode_exactly
@@ -97,6 +98,8 @@ class TensorSpec:
             )
         if n_rows < 1:
             raise OipError("bad_request", f"The input {self.name!r} has no rows: its shape is {_shown(shape)}.")
+        if n_rows > MAX_ROWS or (0 in row_shape and math.prod(size or 1 for size in shape) > MAX_ROWS):
+            raise OipError("body_too_large", f"The input {self.name!r} has more than {MAX_ROWS:,} rows. Send fewer.")
         return n_rows
 
     def _fits_open(self, row_shape: Shape) -> bool:
