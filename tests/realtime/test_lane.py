@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 
 from tests.processes import wait_for
@@ -34,6 +35,17 @@ LIMIT = 1000
 SEVEN = '{"number": 7}'
 CHUNKS = "Transfer-Encoding: chunked"
 TOO_LARGE = b'{"number": 7' + b" " * LIMIT + b"}"
+
+
+def arrow(numbers: list[float]) -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"number": pa.array(numbers, pa.float64())})
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return bytes(sink.getvalue())
+
+
+ARROW = arrow([7, 66, 13])
 
 # What a client sends, in pieces; each ends so that the server ends the connection.
 CONVERSATIONS: dict[str, list[bytes]] = {
@@ -70,6 +82,10 @@ CONVERSATIONS: dict[str, list[bytes]] = {
     "accept": [post(SEVEN, f"Accept: {it}") for it in ("*/*", "application/json", "application/*;q=0.1, a/b")] + [LAST],
     "accept other forms": [post(SEVEN, "Accept: text/csv"), post(f"[{SEVEN}]", "Accept: text/csv, */*;q=0.5"), LAST],
     "accept nothing there is": [post(SEVEN, "Accept: text/html"), post(SEVEN, "Accept: */*;q=0"), LAST],
+    "Arrow": [post(ARROW, "Content-Type: application/vnd.apache.arrow.stream") for _ in range(2)] + [LAST],
+    "Arrow, broken": [post(ARROW[:-90], "Content-Type: application/vnd.apache.arrow.stream"), LAST],
+    "Arrow, no rows": [post(arrow([]), "Content-Type: application/vnd.apache.arrow.stream"), LAST],
+    ".npy": [post(b"\x93NUMPY", "Content-Type: application/x-npy"), LAST],
     "CSV": [post("number\n7\n", "Content-Type: text/csv"), LAST],
     "identity": [post(SEVEN, "Content-Encoding: identity"), LAST],
     "chunked": [post(chunked(b'{"num', b'ber": 7}'), CHUNKS), LAST],
@@ -204,6 +220,9 @@ def test_which_requests_take_the_lane(both: tuple[Served, Served], monkeypatch: 
     assert count(post(SEVEN), post(SEVEN), LAST) == 2
     assert count(post(SEVEN)[:50], post(SEVEN)[50:], LAST) == 1
     assert count(post("{"), LAST) == 1
+    kind = "Content-Type: application/vnd.apache.arrow.stream"
+    assert count(post(ARROW, kind), post(ARROW, kind, "Accept: */*", "Accept-Encoding: identity"), LAST) == 2
+    assert count(post(ARROW, kind, "Accept: text/csv"), post(ARROW, kind, "Accept-Encoding: gzip"), LAST) == 0
     assert count(post(SEVEN, "Accept: application/json, text/plain, */*"), LAST) == 1
     assert count(post(SEVEN, "Accept: text/csv"), LAST) == 0
     assert count(post(SEVEN, version="1.0")) == 1
@@ -320,6 +339,35 @@ class TestConnections:
             (reply,) = replies(data)
             assert reply.json == {"prediction": "done"}
             assert reply.headers["connection"] == "close"
+
+    def test_a_request_that_comes_slowly_is_refused(self, fast_lane: bool, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("twofold._realtime.http.lane.HEAD_S", 0.3)
+        monkeypatch.setattr("twofold._realtime.http.lane.BODY_S", 0.6)
+        with serving(models.parity, fast_lane=fast_lane) as served:
+            whole = post(SEVEN)
+
+            def drip(before: bytes, rest: bytes) -> tuple[int, float]:
+                with connect(served.port) as sock:
+                    assert ask(sock, whole).status == 200
+                    time.sleep(0.4)  # a connection may be idle for longer than that
+                    sock.sendall(before)
+                    began = time.monotonic()
+                    sock.settimeout(0.03)
+                    for at in range(200):
+                        try:
+                            sock.sendall(rest[at % len(rest) :][:1])
+                            data = sock.recv(1 << 16)
+                        except TimeoutError:
+                            continue
+                        return replies(data)[0].status, time.monotonic() - began
+                    raise AssertionError("nothing came")
+
+            status, seconds = drip(whole[:40], b"x")
+            assert status == 408
+            assert 0.2 < seconds < 2
+            status, seconds = drip(post("", "Content-Length: 1000"), b" ")
+            assert status == 408
+            assert 0.4 < seconds < 3
 
     def test_a_client_that_goes_away_meanwhile_harms_nobody(self, fast_lane: bool):
         with serving(models.many_at_once, fast_lane=fast_lane) as served:

@@ -22,8 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from twofold._realtime.http.access import ANYBODY, Access, Keys
 from twofold._realtime.http.lane_request import LaneHead, LanePath, LaneRequest
-from twofold._realtime.http.media import wants_json
-from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, Refusal, problem, written
+from twofold._realtime.http.problems import CONNECTION, Answer, Refusal, problem, written
 from twofold._realtime.http.terms import REQUEST_ID, deadline_in, usable_request_id
 
 __all__ = ["LaneProtocol", "PartingClient"]
@@ -31,6 +30,11 @@ __all__ = ["LaneProtocol", "PartingClient"]
 HEAD_BYTES = 64 << 10  # a request's target and headers together
 DISCARDED_BYTES = 64 << 20  # how much of a body that was refused unread is read over, so that its client sees why
 LINGER_S = 1.0
+# A request that does not come to its end holds a connection. From its first byte on it has so long for its head, and
+# for its body so long and a second more for each of so many bytes.
+HEAD_S = 10.0
+BODY_S = 20.0
+BODY_BYTES_A_SECOND = 1000
 LANE_HEADERS = 40
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
 HEAD_END = b"\r\n\r\n"
@@ -88,13 +92,16 @@ class LaneProtocol(HttpToolsProtocol):
         self.discarded_bytes = 0
         self.active_at = 0.0
         self.idle_timer: asyncio.TimerHandle | None = None
+        self.check_at = 0.0  # when the timer is due
+        self.begun_at = 0.0  # when the request came that is not complete yet
+        self.begun_bytes = 0  # what has come of it
 
     # --- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.active_at = self.loop.time()
-        self.idle_timer = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+        self._check_in(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.idle_timer is not None:
@@ -130,19 +137,39 @@ class LaneProtocol(HttpToolsProtocol):
             self.loop.call_soon(waiting.drop_if_waiting)
         return True
 
+    def _check_in(self, seconds: float) -> None:
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+        self.idle_timer = self.loop.call_later(seconds, self._check_idle)
+        self.check_at = self.loop.time() + seconds
+
     def _check_idle(self) -> None:
-        """The keep-alive timeout, with one timer a connection instead of one a request."""
+        """The keep-alive timeout and those of requests that come slowly, with one timer a connection instead of one a
+        request."""
         cycle = self.cycle
+        now = self.loop.time()
         open_request = cycle is not None and not cycle.response_complete
-        left_s = self.active_at + self.timeout_keep_alive - self.loop.time()
+        left_s = self.active_at + self.timeout_keep_alive - now
         if open_request and not cycle.more_body:  # the server's turn, not the client's
             left_s = self.timeout_keep_alive
+        elif not self.between and not self.ignoring and not self.flow.read_paused:
+            allowed_s = HEAD_S if self.head_open else BODY_S + self.begun_bytes / BODY_BYTES_A_SECOND
+            left_s = min(left_s, self.begun_at + allowed_s - now)
         if left_s > 0.001:
-            self.idle_timer = self.loop.call_later(left_s, self._check_idle)
+            self._check_in(left_s)
         elif open_request or self.head_open:
             self._refuse(TIMED_OUT)
         elif not self.transport.is_closing():
             self.transport.close()
+
+    def _note_incomplete(self, n_bytes: int) -> None:
+        """These bytes have come, and the request that they are of is not complete."""
+        if self.head_began:
+            self.begun_at = self.active_at
+            self.begun_bytes = 0
+            if self.check_at > self.active_at + BODY_S:
+                self._check_in(HEAD_S)
+        self.begun_bytes += n_bytes
 
     def data_received(self, data: bytes) -> None:
         if self.ignoring:
@@ -161,6 +188,8 @@ class LaneProtocol(HttpToolsProtocol):
         self.count_head = self.head_open or len(data) > HEAD_BYTES
         self.head_began = False
         super().data_received(data)
+        if not self.between:
+            self._note_incomplete(len(data))
         if self.head_open:
             self.head_bytes = len(self.parsed) if self.head_began else self.head_bytes + len(data)
             if self.head_bytes > HEAD_BYTES:
@@ -217,20 +246,17 @@ class LaneProtocol(HttpToolsProtocol):
             return None
         named = dict(self.headers)
         length = named.get(b"content-length", b"")
+        begin = path.translator(named, int(length)) if length.isdigit() else None
         fits = (
-            named.get(b"content-type") == CONTENT_TYPE
-            and length.isdigit()
-            and int(length) <= path.max_body_bytes
-            and self.slow_headers.isdisjoint(named)
-            and wants_json(named.get(b"accept", b""))
+            self.slow_headers.isdisjoint(named)
             and len(named) == len(self.headers) <= LANE_HEADERS
             and (self.keys is None or self.keys.allow(named.get(b"authorization", b"")))
         )
-        if not fits:
+        if begin is None or not fits:
             return None
         request_id = usable_request_id(named[REQUEST_ID]) if REQUEST_ID in named else b""
         try:
-            return LaneHead(path, int(length), deadline_in(named), request_id)
+            return LaneHead(path, begin, int(length), deadline_in(named), request_id)
         except Refusal:
             return None  # the app says why
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from twofold._realtime.batcher import Ticket
+from twofold._realtime.http.media import best_coding, wants_json
 from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client, new_request_id
 from twofold._realtime.service import Service
 
-__all__ = ["Begin", "LaneHead", "LanePath", "LaneRequest"]
+__all__ = ["BULK_BYTES", "Begin", "LaneHead", "LanePath", "LaneRequest"]
 
 
 Begin = Callable[[bytes, Client, float | None], Ticket | None]
@@ -22,15 +23,35 @@ Begin = Callable[[bytes, Client, float | None], Ticket | None]
 ticket is cancelled."""
 
 
-class LanePath:
-    """What the lane answers at one target: about which model, and by which translator of JSON bodies."""
+NO_BULK: Mapping[bytes, Begin] = {}
+BULK_BYTES: Final = 1 << 18  # larger bodies are read in a thread, by the app
 
-    def __init__(self, service: Service, begin: Begin) -> None:
-        self.begin = begin
+
+class LanePath:
+    """What the lane answers at one target: about which model, and by which translator of JSON bodies.
+
+    `bulk` are translators by other content types, which answer in the type that they read.
+    """
+
+    def __init__(self, service: Service, begin: Begin, bulk: Mapping[bytes, Begin] = NO_BULK) -> None:
         self.version = service.version
-        self.max_body_bytes = service.limits.max_body_bytes
+        self._begin = begin
+        self._bulk = bulk
+        self._max_body_bytes = service.limits.max_body_bytes
         self._head_of: object = None
         self._head = b""
+
+    def translator(self, named: Mapping[bytes, bytes], body_bytes: int) -> Begin | None:
+        """Who answers a request with these headers; None where the app is to see to it."""
+        kind = named.get(b"content-type", b"")
+        accept = named.get(b"accept", b"")
+        if kind == CONTENT_TYPE:
+            return self._begin if body_bytes <= self._max_body_bytes and wants_json(accept) else None
+        begin = self._bulk.get(kind)
+        if begin is None or accept not in (b"", b"*/*", kind) or body_bytes > min(BULK_BYTES, self._max_body_bytes):
+            return None
+        packed = best_coding(named.get(b"accept-encoding", b"").decode("latin-1"))
+        return begin if packed is None else None
 
     def head(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
         """The head of a plain 200 up to its length: made anew when uvicorn renews the date."""
@@ -45,10 +66,13 @@ class LanePath:
 class LaneHead:
     """What is known of a request once its head has been read: it can be known of the next one with the same head."""
 
-    __slots__ = ("body_bytes", "deadline_s", "path", "request_id")
+    __slots__ = ("begin", "body_bytes", "deadline_s", "path", "request_id")
 
-    def __init__(self, path: LanePath, body_bytes: int, deadline_s: float | None, request_id: bytes) -> None:
+    def __init__(
+        self, path: LanePath, begin: Begin, body_bytes: int, deadline_s: float | None, request_id: bytes
+    ) -> None:
         self.path = path
+        self.begin = begin
         self.body_bytes = body_bytes
         self.deadline_s = deadline_s
         self.request_id = request_id
@@ -98,7 +122,7 @@ class LaneRequest:
 
     def start(self, body: bytes) -> None:
         self.more_body = False
-        self.ticket = self.head.path.begin(body, self, self.head.deadline_s)
+        self.ticket = self.head.begin(body, self, self.head.deadline_s)
 
     def succeed(self, body: bytes) -> None:
         head = self.head
@@ -119,7 +143,7 @@ class LaneRequest:
     def identify(self) -> str:
         head = self.head
         if not head.request_id:  # the head may be that of other requests too
-            self.head = head = LaneHead(head.path, head.body_bytes, head.deadline_s, new_request_id())
+            self.head = head = LaneHead(head.path, head.begin, head.body_bytes, head.deadline_s, new_request_id())
         return head.request_id.decode()
 
     def _end(self) -> None:

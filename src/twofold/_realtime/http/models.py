@@ -53,11 +53,13 @@ def routes(catalog: Catalog) -> list[Route]:
 
 def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
     """What the fast lane answers of these."""
-    paths = {
-        f"/models/{quote(name, safe='')}/predict".encode(): LanePath(service, PlainJson(service).begin)
-        for name, service in catalog.items()
-    }
-    return {b"/predict": LanePath(catalog.default, PlainJson(catalog.default).begin), **paths}
+    found: dict[bytes, LanePath] = {}
+    for name, service in catalog.items():
+        path = LanePath(service, PlainJson(service).begin, Bodies(service).lane_translators())
+        found[f"/models/{quote(name, safe='')}/predict".encode()] = path
+        if service is catalog.default:
+            found[b"/predict"] = path
+    return found
 
 
 def no_model(request: Request, catalog: Catalog) -> Refusal:
