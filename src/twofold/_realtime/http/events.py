@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from starlette.types import Receive, Scope, Send
 
 from twofold._errors import RowFailure
-from twofold._realtime.http.problems import CONNECTION, Answer
+from twofold._realtime.http.problems import CONNECTION, PARTING_S, Answer
 from twofold._realtime.http.responses import AnswerResponse
 from twofold._realtime.http.terms import request_id_in
 from twofold._realtime.limits import Refused
@@ -184,7 +184,7 @@ def _stand_at_the_connection(scope: Scope, arrivals: _Arrivals) -> None:
         connection = extensions[CONNECTION]["protocol"]
         connection.parting = arrivals
         if connection.client_ended:
-            asyncio.get_running_loop().call_soon(arrivals.drop_if_waiting)
+            asyncio.get_running_loop().call_later(PARTING_S, arrivals.drop_if_waiting)
 
 
 async def _watch(receive: Receive, arrivals: _Arrivals) -> None:

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from twofold._realtime.http.access import ANYBODY, Access, Keys
 from twofold._realtime.http.lane_request import LaneHead, LanePath, LaneRequest
-from twofold._realtime.http.problems import CONNECTION, Answer, Refusal, problem, written
+from twofold._realtime.http.problems import CONNECTION, PARTING_S, Answer, Refusal, problem, written
 from twofold._realtime.http.terms import REQUEST_ID, deadline_in, usable_request_id
 
 __all__ = ["LaneProtocol", "PartingClient"]
@@ -120,7 +120,7 @@ class LaneProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client has ended its half: it may be gone, or wait for its answer, which nobody can tell.
 
-        Rows that are with the model are answered; rows that still wait after this tick leave the queue. A request
+        Rows that are with the model are answered; rows that still wait a moment later leave the queue. A request
         that is not complete will not be: it is refused.
         """
         cycle = self.cycle
@@ -134,7 +134,7 @@ class LaneProtocol(HttpToolsProtocol):
         self.client_ended = True
         waiting = self.on_lane or self.parting
         if waiting is not None:
-            self.loop.call_soon(waiting.drop_if_waiting)
+            self.loop.call_later(PARTING_S, waiting.drop_if_waiting)
         return True
 
     def _check_in(self, seconds: float) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "ERRORS_SHOWN",
     "MAX_ROWS",
     "MESSAGE_CHARACTERS",
+    "PARTING_S",
     "PROBLEMS",
     "Answer",
     "Client",
@@ -35,6 +36,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 CONNECTION: Final = "twofold.connection"  # in a scope's extensions: the connection, for the app
 CONTENT_TYPE: Final = b"application/json"
+PARTING_S: Final = 0.05  # rows of a client that has ended its half, and may be gone, wait no longer than that
 PROBLEM: Final = b"application/problem+json"
 
 MESSAGE_CHARACTERS: Final = 2000

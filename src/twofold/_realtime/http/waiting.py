@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 
-from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, Answer, Client
+from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, PARTING_S, Answer, Client
 from twofold._realtime.http.responses import request_id
 from twofold._realtime.streams import AnyTicket
 
@@ -53,7 +53,7 @@ async def answered(request: Request, begin: Callable[[Client], AnyTicket | None]
         connection = extensions[CONNECTION]["protocol"]
         connection.parting = waiting
         if connection.client_ended:
-            asyncio.get_running_loop().call_soon(waiting.drop_if_waiting)
+            asyncio.get_running_loop().call_later(PARTING_S, waiting.drop_if_waiting)
     gone = asyncio.ensure_future(_watch(request, waiting))
     try:
         answer = await waiting.answer
