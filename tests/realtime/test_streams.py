@@ -16,6 +16,7 @@ import twofold
 from twofold._errors import RowFailure
 from twofold._model import Model, load
 from twofold._realtime.backends import WaitingBackend
+from twofold._realtime.counters import FAILED_ROWS, IN_FLIGHT, MODEL_S, ROWS, TOTAL_S, Counters
 from twofold._realtime.limits import Limits, Refused
 from twofold._realtime.model_process import ProcessBackend, answer_calls
 from twofold._realtime.service import Service
@@ -108,9 +109,19 @@ class Streamed:
         self.model: Model = load(MODELS[kind])
         self.killed: list[int] = []
         self._run = run
+        self._counters: Counters | None = None
         self._folder = folder
 
-    def run(self, work: Callable[[Service], Awaitable[None]], *, places: int = 2, **limits: Any) -> None:
+    def run(
+        self,
+        work: Callable[[Service], Awaitable[None]],
+        *,
+        places: int = 2,
+        counters: Counters | None = None,
+        **limits: Any,
+    ) -> None:
+        self._counters = counters
+
         async def main() -> None:
             async with self._service(places, Limits(**limits)) as service:
                 await work(service)
@@ -148,7 +159,9 @@ class Streamed:
                 assert not thread.is_alive()
 
     def _of(self, backend: Any, limits: Limits) -> Service:
-        return Service(self.model.signature, "0" * 12, "streamed", backend, limits=limits, streams=True)
+        return Service(
+            self.model.signature, "0" * 12, "streamed", backend, limits=limits, streams=True, metrics=self._counters
+        )
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -355,6 +368,28 @@ def test_a_model_process_that_ends_breaks_its_stream_off(run, tmp_path: Path) ->
         assert failure.code == "worker_lost"
 
     streamed.run(work, places=1)
+
+
+def test_streams_are_counted(streamed: Streamed) -> None:
+    counters = Counters()
+
+    async def work(service: Service) -> None:
+        await Reader(service, "a").end()
+        await Reader(service, "bad").end()
+        left = Reader(service, "forever")
+        await left.first()
+        with pytest.raises(Refused):
+            Reader(service, "a")
+        assert counters.cells[IN_FLIGHT] == 1
+        left.ticket.cancel()
+        await closed(3)
+        await until(lambda: counters.cells[ROWS] == 3)
+
+    streamed.run(work, counters=counters, max_streams=1)
+    shown = {name: counters.cells[at] for name, at in (("flying", IN_FLIGHT), ("failed", FAILED_ROWS))}
+    assert shown == {"flying": 0, "failed": 1}
+    assert sum(counters.cells[TOTAL_S.first : TOTAL_S.sum]) == 3
+    assert sum(counters.cells[MODEL_S.first : MODEL_S.sum]) == 3
 
 
 def test_a_reader_that_fails_harms_nobody(streamed: Streamed) -> None:

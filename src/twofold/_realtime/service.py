@@ -73,6 +73,7 @@ class Service:
                 signature.input_schema,
                 max_streams=limits.max_streams,
                 wake=self._batcher.wake,
+                metrics=metrics,
             )
 
     @property

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
-from twofold._realtime.limits import Refused
+from twofold._realtime.limits import Reason, Refused
 from twofold._usage import Piece
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from twofold._realtime.counters import Counters
 
 __all__ = ["LATE", "AnyTicket", "OnEnd", "OnPiece", "OnePiece", "Running", "StreamTicket", "Streaming", "Streams"]
 
@@ -67,6 +69,7 @@ class StreamTicket:
         self.on_piece = on_piece
         self.on_end = on_end
         self.patience_s = patience_s
+        self.came = now
         self.deadline = now + patience_s
 
     @property
@@ -140,11 +143,20 @@ class Streams:
     `wake` is called when a stream waits, or a place has become free.
     """
 
-    def __init__(self, backend: Streaming, schema: pa.Schema, *, max_streams: int, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        backend: Streaming,
+        schema: pa.Schema,
+        *,
+        max_streams: int,
+        wake: Callable[[], None],
+        metrics: Counters | None = None,
+    ) -> None:
         self._backend = backend
         self._schema = schema
         self._max_streams = max_streams
         self._wake = wake
+        self._metrics = metrics
         self.waiting: OrderedDict[StreamTicket, None] = OrderedDict()  # in order of arrival
         self._occupied = 0  # places, by streams that run or are being closed
         self._most_places = 1
@@ -174,12 +186,14 @@ class Streams:
             loop = self._loop = asyncio.get_running_loop()
         expected_s = self._expected_wait_s()
         if self.open >= self._max_streams:
-            raise Refused("streams", expected_s)
+            raise self._refused("streams", expected_s)
         if expected_s > deadline_s:
-            raise Refused("deadline", expected_s - deadline_s)
+            raise self._refused("deadline", expected_s - deadline_s)
         ticket = StreamTicket(self, row, on_piece, on_end, deadline_s, time.monotonic())
         ticket.timer = loop.call_later(deadline_s, self._due, ticket)
         self.waiting[ticket] = None
+        if self._metrics is not None:
+            self._metrics.arrived()
         self._wake()
         return ticket
 
@@ -211,7 +225,7 @@ class Streams:
 
     def close(self, ticket: StreamTicket, *, hung: bool = False) -> None:
         """End a ticket; its place is free when the generator has been closed, or `patience_s` later by force."""
-        ticket.open = False
+        self._leave(ticket)
         self.waiting.pop(ticket, None)
         if ticket.timer is not None:
             ticket.timer.cancel()
@@ -243,14 +257,26 @@ class Streams:
     def _ended(self, ticket: StreamTicket, failure: RowFailure | None) -> None:
         self._occupied -= 1
         took_s = time.monotonic() - ticket.started_s
+        if self._metrics is not None:
+            self._metrics.called(1, failure is not None, took_s, (ticket.started_s - ticket.came,))
         self._usual_s += (took_s - self._usual_s) / min(self.started, 8)
         if ticket.timer is not None:
             ticket.timer.cancel()
             ticket.timer = None
         if ticket.open:
-            ticket.open = False
+            self._leave(ticket)
             self._told(ticket.on_end, failure)
         self._wake()
+
+    def _leave(self, ticket: StreamTicket) -> None:
+        ticket.open = False
+        if self._metrics is not None:
+            self._metrics.left((time.monotonic() - ticket.came,))
+
+    def _refused(self, reason: Reason, after_s: float) -> Refused:
+        if self._metrics is not None:
+            self._metrics.refused(reason)
+        return Refused(reason, after_s)
 
     def _told(self, whom: Callable[[Any], None], what: object) -> None:
         """A caller that fails to take what it gets must not harm others."""
