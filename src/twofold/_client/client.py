@@ -89,10 +89,14 @@ class Client:
         key = api_key or os.environ.get("TWOFOLD_API_KEY", "")
         self._connections = Connections(url, api_key=key, ca=os.fspath(ca))
         self.url = self._connections.url
-        found = described(run(self._asking("GET", "/openapi.json")), self.url, model)
-        self.name, self.signature, self.example = found.name, found.signature, found.example
         self._route = route(model)
-        self.version = found.version or self._version_of(model)
+        try:
+            found = described(run(self._asking("GET", "/openapi.json")), self.url, model)
+            self.name, self.signature, self.example = found.name, found.signature, found.example
+            self.version = found.version or self._version_of(model)
+        except BaseException:
+            self.close()
+            raise
         self._write = object_writer(self.signature.inputs)
         self._read = Signature(self.signature.outputs, self.signature.outputs).decode_row
         self._outputs = [field.name for field in self.signature.outputs]

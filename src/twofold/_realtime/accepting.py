@@ -23,6 +23,8 @@ ACCEPTED_AT_ONCE: Final = 64
 SWEPT_AT_END: Final = 4096
 # After an error such as "too many open files".
 PAUSE_S: Final = 0.25
+# An idle client does not see that we close, and says no goodbye: without a limit it holds up a drain for 30 s.
+TLS_END_S: Final = 1.0
 
 
 class Acceptor:
@@ -102,7 +104,10 @@ class Acceptor:
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._tls)
+            limit_s = TLS_END_S if self._tls is not None else None
+            await self._loop.connect_accepted_socket(
+                self._protocol, connection, ssl=self._tls, ssl_shutdown_timeout=limit_s
+            )
         except OSError:  # gone again, or no TLS that we speak
             connection.close()
 
