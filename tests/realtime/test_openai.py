@@ -226,6 +226,17 @@ def test_a_server_without_chat_models_has_no_such_routes() -> None:
         assert httpx.get(f"http://127.0.0.1:{served.port}/v1/models").status_code == 404
 
 
+def test_the_description_names_them(url: str) -> None:
+    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
+    asked = paths["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert asked["properties"]["model"]["enum"] == ["pieces", "waits", "at_once", None]
+    streams = [
+        "text/event-stream" in paths[f"/models/{name}/predict"]["post"]["responses"]["200"]["content"]
+        for name in ("pieces", "at_once")
+    ]
+    assert streams == [True, False]
+
+
 def test_a_chat_model_is_a_model(url: str) -> None:
     row = {"messages": [{"role": "user", "content": "a b"}]}
     assert httpx.post(f"{url}/models/waits/predict", json=row).json() == {"prediction": "a b "}

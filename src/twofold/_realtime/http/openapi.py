@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.openapi_chat import chat_paths
 from twofold._realtime.http.openapi_parts import (
     HEADERS,
     TERMS,
@@ -76,7 +77,7 @@ def _pages(_: Catalog) -> Json:
 
 
 # Each protocol describes its paths.
-PATHS: tuple[Callable[[Catalog], Json], ...] = (_model_paths, _health_paths, _pages)
+PATHS: tuple[Callable[[Catalog], Json], ...] = (_model_paths, chat_paths, _health_paths, _pages)
 
 
 def _schema_names(at: int) -> tuple[str, str]:
