@@ -236,13 +236,14 @@ def test_a_drain_lets_streams_end(model) -> None:
 def test_model_processes_stream(tmp_path: Path) -> None:
     """A generator that blocks always runs in model processes; a client that leaves frees its process."""
     (tmp_path / "model.py").write_text(
-        "import time\nfrom collections.abc import Iterator\nfrom pathlib import Path\nimport twofold\n"
+        "import os\nimport time\nfrom collections.abc import Iterator\nfrom pathlib import Path\nimport twofold\n"
         "@twofold.model\n"
         "def reply(prompt: str) -> Iterator[str]:\n"
         "    try:\n"
         "        for word in prompt.split():\n"
         "            yield word\n"
         "            time.sleep(0.01)\n"
+        "            if word == 'die': os._exit(3)\n"
         "    finally:\n"
         f"        Path({str(tmp_path)!r}, 'closed').write_text(prompt)\n"
     )
@@ -256,4 +257,8 @@ def test_model_processes_stream(tmp_path: Path) -> None:
             answer = client.post("/predict", json={"prompt": "a b"}, headers=headers)
             assert [line for line in answer.text.split("\n") if line][-1] == 'data: {"pieces":2}'
             assert client.post("/predict", json={"prompt": "a b"}).json() == {"prediction": "ab"}
+            answer = client.post("/predict", json={"prompt": "a die b"}, headers=headers)
+            name, data = [line for line in answer.text.split("\n") if line][-2:]
+            assert (name, msgspec.json.decode(data.removeprefix("data: "))["code"]) == ("event: error", "worker_lost")
+            assert client.post("/predict", json={"prompt": "a b"}, headers=headers).text.endswith('{"pieces":2}\n\n')
         assert list(twofold.connect(served.url).stream("a b")) == ["a", "b"]
