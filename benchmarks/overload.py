@@ -86,7 +86,7 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(1.0):
+        while not self._over.wait(0.5):
             self.seen_mb.append(tree_memory_mb(self._pid))
 
 
@@ -128,13 +128,16 @@ def overload(results: Results, seconds: float) -> None:
         "share",
         {"0.5x, 2 s after 3x": [1 - after.achieved / max(1, after.offered)]},
     )
-    refused = found["3x"].refused_s
+    late = sum(count for code, count in found["3x"].codes.items() if not code.startswith("429"))
+    refused = sorted(found["3x"].refused_s)
+    refused = refused[: len(refused) - late]  # the others have waited until their deadline
     results.add(group, "refusals at 3x: median", "ms", {"3x": [percentile(refused, 0.5) * 1e3]})
     results.add(
         group, "refusals at 3x: 99th percentile", "ms", {"3x": [percentile(refused, 0.99) * 1e3]}, Goal(5, side="3x")
     )
-    held = {name: [max(seen)] for name, seen in memory.items()}
-    results.add(group, "memory of all processes, most", "MB", held, Goal(1.05, "0.5x", "3x"))
+    half = len(memory["3x"]) // 2
+    held = {"first half": [max(memory["3x"][:half])], "second half": [max(memory["3x"][half:])]}
+    results.add(group, "memory of all processes at 3x", "MB", held, Goal(1.05, "first half", "second half"))
     for name, result in {**found, "after": after}.items():
         print(name, result.offered, result.codes, f"generator busy {result.generator_busy:.2f}", file=sys.stderr)
 

@@ -116,17 +116,17 @@ class Profile:
             most = rows[at - 1] + share * (rows[at] - rows[at - 1])
         return max(1, int(most))
 
-    def worthwhile_rows(self, gain: float, tried_rows: int, between_s: float) -> int:
+    def worthwhile_rows(self, gain: float, tried_rows: int) -> int:
         """The fewest rows from which on a larger call makes a row cheaper by no more than `gain`, a share of its cost.
 
-        `between_s` passes between two calls. Sizes up to `tried_rows` are worth a try as long as they are not known,
-        and beyond that twice the largest as long as that still gains.
+        Sizes up to `tried_rows` are worth a try as long as they are not known, and beyond that twice the largest as
+        long as that still gains.
         """
         known = [at for at, tried in enumerate(self._tried) if tried]
         if not known:
             return max(1, int(self._rows[0])) if self._rows else 1
         rows = [self._rows[at] for at in known]
-        times = [self._typical_s[at] + between_s for at in known]
+        times = [self._typical_s[at] for at in known]
         each = [seconds / n_rows for n_rows, seconds in zip(rows, times, strict=True)]
         if rows[-1] < tried_rows or (len(each) > 1 and each[-1] < (1 - gain) * min(each[:-1])):
             return 2 * int(rows[-1])
@@ -149,10 +149,11 @@ class Profile:
         size.calls += size.fresh
         size.fresh = 0
         size.seen_at = self._calls
-        times = sorted(seconds for _, seconds in size.recent)
-        size.rows = statistics.fmean(n_rows for n_rows, _ in size.recent)
-        size.high_s = times[int(HIGH * (len(times) - 1))]
-        size.typical_s = times[(len(times) - 1) // 2]
+        # Calls of about one size: the longer ones are the larger ones, so that the median time is that of the median.
+        calls = sorted((seconds, n_rows) for n_rows, seconds in size.recent)
+        size.typical_s, size.rows = calls[(len(calls) - 1) // 2]
+        high_s, rows = calls[int(HIGH * (len(calls) - 1))]
+        size.high_s = max(size.typical_s, high_s * min(1.0, size.rows / rows))
         size.enough = min(size.calls, SETTLED_CALLS if size.typical_s > CHEAP_S else SETTLED_CHEAP_CALLS)
         self._draw()
 

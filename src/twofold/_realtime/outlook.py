@@ -41,9 +41,8 @@ class Outlook:
 
     def started(self, n_rows: int, some_left: bool, now: float) -> None:
         """A call has started; some rows still wait."""
-        places = max(1, self._backend.places)
-        if self._drain.started(self._pace.typical_s(n_rows), places, some_left, now):
-            self._pace.passes_between(self._drain.between_s)
+        expected_s = self._pace.typical_s(n_rows) / max(1, self._backend.places)
+        if self._drain.started(expected_s, some_left, now):
             self.renew()
 
     def too_late_s(self, ticket: Ticket, limit_s: float, line: Line, bulk: Line) -> float:

@@ -24,7 +24,7 @@ FIRST_ROWS: Final = 16
 # The drain is worked out after so long and so many calls, and believed for so long.
 DRAIN_SEEN_S: Final = 0.1
 DRAIN_CALLS: Final = 8
-DRAIN_MOST: Final = 4.0
+DRAIN_MOST: Final = 2.0
 DRAIN_KEPT_S: Final = 10.0
 
 
@@ -40,7 +40,6 @@ class Pace:
         self.on_slow: Callable[[float], None] | None = None
         self.call_rows = self._most_rows = most_rows
         self.call_s = self.row_s = self.least_s = 0.0
-        self.between_s = 0.0  # what passes between two calls at a place while rows wait
         self._inline = inline
         self._slow_calls = 0
         self._changes = -1
@@ -64,12 +63,6 @@ class Pace:
             self._slow_calls = self._slow_calls + 1 if seconds > SLOW_ROW_S else 0
             if self._slow_calls == SLOW_CALLS and self.on_slow is not None:
                 self.on_slow(seconds)
-
-    def passes_between(self, seconds: float) -> None:
-        """So much passes between two calls at a place while rows wait."""
-        self.between_s = seconds
-        if self.profile is not None:
-            self._renew(self.profile)
 
     def shrink(self, n_rows: int) -> None:
         """A call with so many rows ran out of memory."""
@@ -116,11 +109,7 @@ class Pace:
         if not profile.known:
             self.call_rows = min(most, FIRST_ROWS)
             return
-        best = (
-            profile.rows_within(INLINE_CALL_S)
-            if self._inline
-            else profile.worthwhile_rows(GAIN, TRIED_ROWS, self.between_s)
-        )
+        best = profile.rows_within(INLINE_CALL_S) if self._inline else profile.worthwhile_rows(GAIN, TRIED_ROWS)
         self.call_rows = rows = min(most, best)
         self.call_s = profile.seconds_for(rows)
         self.row_s = profile.typical_s(rows) / rows
@@ -130,29 +119,27 @@ class Pace:
 class Drain:
     """How much longer it takes to work off what waits than t(n) says, as there is something between the calls, too.
 
-    `ratio`: 1.0 as long as that has not been seen, or not for a while. `between_s`: of two calls at a place.
+    `ratio`: 1.0 as long as that has not been seen, or not for a while.
     """
 
     def __init__(self) -> None:
         self.ratio = 1.0
-        self.between_s = 0.0
         self._expected_s = 0.0
         self._calls = 0
         self._began: float | None = None  # since then some have waited all the time
         self._seen = 0.0
 
-    def started(self, expected_s: float, places: int, some_left: bool, now: float) -> bool:
-        """A call has started that should take so long; some rows are left. Whether this has told something new."""
+    def started(self, expected_s: float, some_left: bool, now: float) -> bool:
+        """A call has started that should take so long, divided by the places; some rows are left. Whether `ratio` has
+        changed."""
         changed = False
         if self._began is None:
             if self.ratio != 1.0 and now - self._seen > DRAIN_KEPT_S:
-                self.ratio, self.between_s, changed = 1.0, 0.0, True
+                self.ratio, changed = 1.0, True
             self._began, self._expected_s, self._calls = now, 0.0, 0
         elif self._calls >= DRAIN_CALLS and now - self._began >= DRAIN_SEEN_S and self._expected_s:
-            passed_s = (now - self._began) * places  # at all places together
-            self.ratio = min(max((self.ratio + passed_s / self._expected_s) / 2, 1.0), DRAIN_MOST)
-            between_s = max(0.0, passed_s - self._expected_s) / self._calls
-            self.between_s = (self.between_s + between_s) / 2
+            found = (now - self._began) / self._expected_s
+            self.ratio = min(max(self.ratio + (found - self.ratio) / 4, 1.0), DRAIN_MOST)
             self._seen, changed = now, True
             self._began, self._expected_s, self._calls = now, 0.0, 0
         self._expected_s += expected_s
