@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import socket
+import urllib.request
+from contextlib import suppress
 from multiprocessing import get_context
+from pathlib import Path
 
+import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.processes import wait_for
+from tests.realtime.models import parity
+from tests.realtime.serving import serving
+from tests.served import started
 from twofold._realtime.board import Board
 from twofold._realtime.counters import GAUGES, OUTCOMES, SECOND_BOUNDS, Counters
 from twofold._realtime.exposition import exposition
 from twofold._realtime.http.problems import PROBLEMS
+from twofold._realtime.oip.errors import STATUSES
 
 
 def samples(board: Board, *models: tuple[str, str]) -> dict[tuple[str, ...], float]:
@@ -87,7 +99,7 @@ def test_another_process_counts_on_the_same_board() -> None:
 
 
 def test_every_problem_has_a_counter() -> None:
-    assert set(PROBLEMS) <= set(OUTCOMES)
+    assert {*PROBLEMS, *STATUSES} <= set(OUTCOMES)
 
 
 def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
@@ -99,3 +111,75 @@ def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
     assert found["twofold_request_seconds_bucket", f"{SECOND_BOUNDS[-1]:g}", "m"] == 1
     assert found["twofold_request_seconds_bucket", "+Inf", "m"] == 2
     assert board.sums(0)[GAUGES[0]] == -2
+
+
+# ---- of a server
+
+
+FILE = """
+import os, signal, twofold
+
+
+@twofold.model
+def parity(number: int) -> str:
+    if number == 13:
+        raise twofold.BadRow("not this one")
+    if number == 666:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "Even" if number % 2 == 0 else "Odd"
+"""
+
+
+def scraped(port: int) -> dict[tuple[str, ...], float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        families = text_string_to_metric_families(answer.read().decode())
+    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+
+
+@pytest.mark.parametrize("layout", ["--inline", "--isolate"])
+def test_a_server_counts_over_all_its_processes_and_forgets_nothing(tmp_path: Path, layout: str) -> None:
+    (tmp_path / "parity.py").write_text(FILE)
+    with started("serve", tmp_path / "parity.py", "--port", "0", "--workers", "2", layout) as server:
+        server.wait_until_ready()
+        bodies = [*({"number": n} for n in range(20)), {"number": "x"}, [{"number": 13}, {"number": 2}]]
+        assert [server.ask(body)[0] for body in bodies].count(200) == 20
+        found = scraped(server.port)
+        assert found["twofold_requests_total", "ok", "parity"] == 20
+        assert found["twofold_requests_total", "bad_row", "parity"] == 1
+        assert found["twofold_requests_total", "row_does_not_fit", "parity"] == 1
+        assert (found["twofold_rows_total", "parity"], found["twofold_failed_rows_total", "parity"]) == (22, 2)
+        assert found["twofold_request_seconds_count", "parity"] == 21
+        assert found["twofold_requests_in_flight", "parity"] == 0
+        with suppress(OSError, http.client.HTTPException):
+            server.ask({"number": 666})
+        wait_for(lambda: server.status("/health/ready") == 200)
+        assert scraped(server.port)["twofold_requests_total", "ok", "parity"] == 20
+
+
+def test_metrics_on_a_port_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "parity.py").write_text(FILE)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with started("serve", tmp_path / "parity.py", "--port", "0", "--metrics-port", port) as server:
+        server.wait_until_ready()
+        assert server.ask({"number": 7})[0] == 200
+        assert server.status("/metrics") == 404
+        assert scraped(port)["twofold_requests_total", "ok", "parity"] == 1
+        assert server.stop() == 0
+
+
+def test_requests_that_go_the_apps_way_and_other_protocols_are_counted() -> None:
+    infer = {"inputs": [{"name": "number", "shape": [1], "datatype": "INT64", "data": [7]}]}
+    with (
+        serving(parity, fast_lane=False) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client,
+    ):
+        assert client.post("/predict", json={"number": 7}).status_code == 200
+        assert client.post("/predict", json={"number": 7.5}).status_code == 422
+        assert client.post("/v2/models/parity/infer", json=infer).status_code == 200
+        assert client.post("/v2/models/parity/infer", json={}).status_code == 400
+        assert client.post("/predict", content=b"{", headers={"content-type": "text/plain"}).status_code == 415
+        found = scraped(server.port)
+    codes = {key[1]: value for key, value in found.items() if key[0] == "twofold_requests_total"}
+    assert codes == {"ok": 2, "row_does_not_fit": 1, "bad_request": 1, "unsupported_media_type": 1}

@@ -33,6 +33,7 @@ Then:
   GET  /docs, /openapi.json  what it takes and answers
   GET  /health/live, /health/ready
   GET  /v2/models/NAME       the Open Inference Protocol; POST /v2/models/NAME/infer
+  GET  /metrics              counts and times, for Prometheus
 
 SIGTERM or Ctrl-C: no new requests, those in flight are answered, exit 0. A second Ctrl-C ends at once.
 SIGHUP: the models are loaded again, and every process is replaced; no request is lost.
@@ -104,6 +105,12 @@ SIGHUP: the models are loaded again, and every process is replaced; no request i
     default=30.0,
     metavar="SECONDS",
     help="When told to stop: what is not answered after so long is cut off.",
+)
+@option(
+    "--metrics-port",
+    type=at_least(0, 65535),
+    metavar="PORT",
+    help="Show /metrics on this port instead; 0 picks a free one.",
 )
 @option(
     "--api-key",

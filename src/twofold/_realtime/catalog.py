@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from twofold._errors import UsageError
+from twofold._realtime.exposition import Counted, OwnCounts
 from twofold._realtime.service import Service
 
 __all__ = ["Catalog"]
@@ -13,8 +14,11 @@ __all__ = ["Catalog"]
 class Catalog(Mapping[str, Service]):
     """Name -> Service, in the order given. At least one; the first is also the default."""
 
-    def __init__(self, services: Iterable[Service]) -> None:
-        """Raises UsageError where two of them have the same name."""
+    def __init__(self, services: Iterable[Service], counted: Counted | None = None) -> None:
+        """`counted`: what all processes of the server have counted of these models; None: this is the only one.
+
+        Raises UsageError where two of them have the same name.
+        """
         self._services: dict[str, Service] = {}
         for service in services:
             if service.name in self._services:
@@ -26,6 +30,7 @@ class Catalog(Mapping[str, Service]):
         if not self._services:
             raise UsageError("There is no model to serve.")
         self.default = next(iter(self._services.values()))
+        self.counted = OwnCounts([each.counters for each in self.values()]) if counted is None else counted
 
     def __getitem__(self, name: str) -> Service:
         return self._services[name]

@@ -20,6 +20,7 @@ Cells = Union["memoryview[float]", "array[float]"]
 OUTCOMES: Final = (
     "ok",
     "bad_request",
+    "bad_body",
     "not_json",
     "unauthorized",
     "not_found",
@@ -30,6 +31,7 @@ OUTCOMES: Final = (
     "unsupported_media_type",
     "row_does_not_fit",
     "bad_row",
+    "unanswerable",
     "headers_too_large",
     "overloaded",
     "model_failed",

@@ -23,13 +23,14 @@ from twofold._realtime.counters import (
     REFUSALS,
     ROWS,
     TOTAL_S,
+    Counters,
     Histogram,
 )
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-__all__ = ["CONTENT_TYPE", "Counted", "exposition"]
+__all__ = ["CONTENT_TYPE", "Counted", "OwnCounts", "exposition"]
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 HISTOGRAMS: Final = (
@@ -45,6 +46,19 @@ class Counted(Protocol):
 
     def sums(self, model: int) -> list[float]: ...
     def pids(self) -> list[int]: ...
+
+
+class OwnCounts:
+    """The counts of a server that is one process."""
+
+    def __init__(self, counters: Sequence[Counters]) -> None:
+        self._counters = counters
+
+    def sums(self, model: int) -> list[float]:
+        return list(self._counters[model].cells)
+
+    def pids(self) -> list[int]:
+        return []
 
 
 def exposition(counted: Counted, models: Sequence[tuple[str, str]]) -> bytes:

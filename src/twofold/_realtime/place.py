@@ -80,7 +80,7 @@ class Premises:
         try:
             for name, port in options.ports.items():
                 self.sockets[name] = bind(options.host, port, option_of(name))
-            self.board = Board.create() if os.name == "posix" else None
+            self.board = Board.create(len(models)) if os.name == "posix" else None
         except BaseException:
             self.close_sockets()
             raise
@@ -136,6 +136,8 @@ class Premises:
             "warm_up": [number for number in place.models if number not in self.cold],
         }
         place.worker = Worker.start(WORKER, args, events=self.events, pass_fds=fds)
+        if self.board is not None:
+            self.board.enter(place.slot, place.worker.pid)
         place.enter("starting")
         place.beat_s, place.first_row_of, place.failure, place.stale = None, None, "", False
 

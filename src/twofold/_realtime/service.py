@@ -14,11 +14,11 @@ from twofold._errors import RowFailure
 from twofold._profile import Profile
 from twofold._realtime.backends import Backend
 from twofold._realtime.batcher import Answers, Batcher, Ticket
+from twofold._realtime.counters import Counters
 from twofold._realtime.limits import Limits
 from twofold._realtime.streams import OnePiece, Streaming, Streams, StreamTicket
 
 if TYPE_CHECKING:
-    from twofold._realtime.counters import Counters
     from twofold._runner import Result
     from twofold._signature import Signature
     from twofold._usage import Piece
@@ -45,7 +45,7 @@ class Service:
         limits: Limits = USUAL,
         example: tuple[Any, ...] | None = None,
         profile: Profile | None = None,
-        metrics: Counters | None = None,
+        counters: Counters | None = None,
         streams: bool = False,
         chat: bool = False,
     ) -> None:
@@ -59,13 +59,14 @@ class Service:
         self.chat = chat
         self.ready = True
         self.draining = False
+        self.counters = Counters() if counters is None else counters
         self._batcher = Batcher(
             backend,
             signature.input_schema,
             signature.output_schema,
             limits=limits,
             profile=self.profile,
-            metrics=metrics,
+            metrics=self.counters,
         )
         if streams:
             self._batcher.streams = Streams(
@@ -73,7 +74,7 @@ class Service:
                 signature.input_schema,
                 max_streams=limits.max_streams,
                 wake=self._batcher.wake,
-                metrics=metrics,
+                metrics=self.counters,
             )
 
     @property

@@ -13,6 +13,7 @@ from twofold._profile import Profile
 from twofold._realtime.backends import InlineBackend, WaitingBackend
 from twofold._realtime.board import Board
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.counters import Counters
 from twofold._realtime.http.access import ANYBODY, Access, access_of
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.learning import Learning
@@ -29,7 +30,9 @@ __all__ = ["beside_grpc", "inline_service", "serve_models"]
 BEAT_S: Final = 0.5
 
 
-def inline_service(runner: Runner, name: str, limits: Limits, profile: Profile | None = None) -> Service:
+def inline_service(
+    runner: Runner, name: str, limits: Limits, profile: Profile | None = None, counters: Counters | None = None
+) -> Service:
     """The Service of a model that is loaded in this process."""
     model = runner.model
     backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
@@ -41,6 +44,7 @@ def inline_service(runner: Runner, name: str, limits: Limits, profile: Profile |
         limits=limits,
         example=model.example,
         profile=profile,
+        counters=counters,
         streams=model.streams,
         chat=model.chat,
     )
@@ -49,7 +53,7 @@ def inline_service(runner: Runner, name: str, limits: Limits, profile: Profile |
 class _Isolated:
     """The Service of a model that runs in model processes."""
 
-    def __init__(self, entry: Message, token: str, limits: Limits, channel: Channel) -> None:
+    def __init__(self, entry: Message, token: str, limits: Limits, channel: Channel, counters: Counters | None) -> None:
         facts = entry["facts"]
         self._number = entry["number"]
         self._path = entry["path"]
@@ -73,6 +77,7 @@ class _Isolated:
             limits=limits,
             example=None if example is None else signature.decode_row(json.dumps(example).encode()),
             profile=self.learning.profile,
+            counters=counters,
             streams=facts["streams"],
             chat=facts["chat"],
         )
@@ -95,16 +100,18 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
     services: list[Service] = []
     isolated: list[_Isolated] = []
     learning: list[Learning] = []
+    board = Board(told["board"], len(told["models"])) if "board" in told else None
     for entry in told["models"]:
+        counters = None if board is None else Counters(board.cells(told["slot"], entry["number"]))
         if "facts" in entry:
-            isolated.append(_Isolated(entry, told["token"], limits, channel))
+            isolated.append(_Isolated(entry, told["token"], limits, channel, counters))
             services.append(isolated[-1].service)
             learning.append(isolated[-1].learning)
         else:
             runner = runners[entry["number"]]
             learning.append(Learning(runner.model.version, entry.get("one_row_s")))
-            services.append(inline_service(runner, entry["name"], limits, learning[-1].profile))
-    catalog = Catalog(services)
+            services.append(inline_service(runner, entry["name"], limits, learning[-1].profile, counters))
+    catalog = Catalog(services, board)
     accept, stop = asyncio.Event(), asyncio.Event()
     channel.on_message = _listener(catalog, accept, stop)
     _beat(channel, catalog)
@@ -119,7 +126,7 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             learns.begin(service, lambda _, number=entry["number"]: channel.send({"slow": number}))  # type: ignore[misc]
         sockets = {name: taken_over(passed) for name, passed in told["sockets"].items()}
         access = access_of(options)
-        share = (Board(told["board"]), told["slot"]) if "board" in told else None
+        share = None if board is None else (board, told["slot"])
         protocols = serve_http(
             catalog,
             sockets,

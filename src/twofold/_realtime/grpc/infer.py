@@ -48,8 +48,8 @@ class Infer:
         except DecodeError:
             unit.fail(3, "The message is no inference.ModelInferRequest.")
             return None
+        found = self._models.get(request.model_name)
         try:
-            found = self._models.get(request.model_name)
             if found is None:
                 listed = ", ".join(self._models)
                 raise OipError(
@@ -57,6 +57,8 @@ class Infer:
                 )
             return found.begin(request, unit, deadline_s, len(message))
         except OipError as error:
+            if found is not None:
+                found.counters.ended(error.code)
             unit.fail(error.grpc_code, str(error))
         except RecursionError:
             unit.fail(3, "A JSON text in the message is nested too deeply.")
@@ -66,6 +68,7 @@ class Infer:
 class _ModelInfer:
     def __init__(self, model: OipModel) -> None:
         self._model = model
+        self.counters = model.service.counters
         self._schema = model.service.signature.output_schema
         # all but the id and the contents of the answer to one row, where its shape is known
         self._one_head = self._head(model.writers, 1).SerializeToString() if model.fixed else None
@@ -170,9 +173,9 @@ class _Answer:
 
     def finish_row(self, result: Any) -> None:
         if type(result) is tuple:
-            self._unit.succeed(self._model.one_row(self._writers, self._id, result))
+            self._succeed(self._model.one_row(self._writers, self._id, result))
         else:
-            self._unit.fail(result.grpc_code, str(result))
+            self._fail(result)
 
     def finish_any_row(self, result: Any) -> None:
         self.finish(Batch.from_rows(self._model.schema, [result]) if type(result) is tuple else result)
@@ -184,9 +187,17 @@ class _Answer:
             except OipError as error:
                 outputs = error
             else:
-                self._unit.succeed(answer)
+                self._succeed(answer)
                 return
-        self._unit.fail(outputs.grpc_code, str(outputs))
+        self._fail(outputs)
+
+    def _succeed(self, answer: bytes) -> None:
+        self._model.counters.succeeded()
+        self._unit.succeed(answer)
+
+    def _fail(self, error: OipError) -> None:
+        self._model.counters.ended(error.code)
+        self._unit.fail(error.grpc_code, str(error))
 
 
 def _typed(spec: TensorSpec, tensor: Message) -> list[Any]:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from twofold._options import ServeOptions
 from twofold._realtime.http.problems import Answer, Refusal
 from twofold._realtime.http.responses import AnswerResponse
+from twofold._realtime.service import Service
 
 __all__ = ["ANYBODY", "Access", "Guard", "Keys", "access_of"]
 
@@ -61,11 +62,11 @@ def access_of(options: ServeOptions) -> Access:
 class Guard:
     """The app, for those who have a key. `form` makes an answer of a refusal, as the protocol of a path has it."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, form: Callable[[str, Refusal], Answer], version: str) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, form: Callable[[str, Refusal], Answer], service: Service) -> None:
         self._app = app
         self._keys = keys
         self._form = form
-        self._version = version
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -77,4 +78,4 @@ class Guard:
         refusal = Refusal("unauthorized", f"{what} Send it in a header: Authorization: Bearer KEY.")
         answer = self._form(path, refusal)
         answer = answer._replace(headers=(*answer.headers, *ASK))
-        await AnswerResponse(answer, self._version)(scope, receive, send)
+        await AnswerResponse(answer, self._service)(scope, receive, send)

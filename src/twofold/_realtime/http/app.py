@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,24 +15,28 @@ from starlette.types import ASGIApp
 
 from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http import health, models, oip_routes, openai, page
+from twofold._realtime.http import health, metrics, models, oip_routes, openai, page
 from twofold._realtime.http.access import ANYBODY, Access, Guard
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.problems import Answer, Refusal, problem
 from twofold._realtime.http.responses import AnswerResponse, request_id, service_named
+from twofold._realtime.service import Service
 
-__all__ = ["lane_paths", "make_app"]
+__all__ = ["METRICS_ROUTES", "ROUTES", "lane_paths", "make_app"]
 
 LOG = logging.getLogger("twofold")
 
 # A protocol is a module: its routes here, and what of it is hot enough for the fast lane below.
-ROUTES: tuple[Callable[[Catalog], list[Route]], ...] = (
+Routes = Callable[[Catalog], list[Route]]
+ROUTES: tuple[Routes, ...] = (
     models.routes,
     openai.routes,
     health.routes,
     oip_routes.routes,
     page.routes,
 )
+# Beside them, or on a port of their own.
+METRICS_ROUTES: tuple[Routes, ...] = (metrics.routes,)
 LANE_PATHS: tuple[Callable[[Catalog], dict[bytes, LanePath]], ...] = (models.lane_paths, oip_routes.lane_paths)
 
 
@@ -43,11 +47,11 @@ FORMS: tuple[tuple[str, Callable[[Refusal], Answer]], ...] = (
 )
 
 
-def make_app(catalog: Catalog, access: Access = ANYBODY) -> ASGIApp:
-    """All routes of one server process, for those who may ask."""
-    app: ASGIApp = _routes(catalog)
+def make_app(catalog: Catalog, access: Access = ANYBODY, routes: Sequence[Routes] = ROUTES) -> ASGIApp:
+    """These routes (all of them) of one server process, for those who may ask."""
+    app: ASGIApp = _routes(catalog, [route for protocol in routes for route in protocol(catalog)])
     if access.keys is not None:
-        app = Guard(app, access.keys, _form, catalog.default.version)
+        app = Guard(app, access.keys, _form, catalog.default)
     if access.origins:
         app = CORSMiddleware(
             app,
@@ -64,8 +68,7 @@ def _form(path: str, refusal: Refusal) -> Answer:
     return refusal.answer if form is None else form(refusal)
 
 
-def _routes(catalog: Catalog) -> Starlette:
-    routes = [route for protocol in ROUTES for route in protocol(catalog)]
+def _routes(catalog: Catalog, routes: list[Route]) -> Starlette:
     handlers = _handlers(
         catalog,
         ", ".join(
@@ -88,28 +91,29 @@ def _named(route: Route) -> str:
 
 
 def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
-    def version(request: Request) -> str:
-        return (service_named(request, catalog) or catalog.default).version
+    def service(request: Request) -> Service:
+        return service_named(request, catalog) or catalog.default
 
     async def http_problem(request: Request, error: HTTPException) -> AnswerResponse:
         if error.status_code == 405:
             allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
             detail = f"{request.url.path} answers {allowed}, not {request.method}."
             return AnswerResponse(
-                problem("method_not_allowed", detail, headers=((b"allow", allowed.encode()),)), version(request)
+                problem("method_not_allowed", detail, headers=((b"allow", allowed.encode()),)), service(request)
             )
         detail = f"There is no {shorten(request.url.path)}. There are: {there}."
-        return AnswerResponse(problem("not_found", detail), version(request))
+        return AnswerResponse(problem("not_found", detail), service(request))
 
     async def refused(request: Request, refusal: Refusal) -> AnswerResponse:
-        return AnswerResponse(refusal.answer, version(request))
+        return AnswerResponse(refusal.answer, service(request))
 
     async def internal_error(request: Request, error: Exception) -> AnswerResponse:
         LOG.error("request %s failed: %r", request_id(request), error)  # uvicorn logs the traceback
-        return AnswerResponse(problem("internal_error", "The server failed; its log says why."), version(request))
+        return AnswerResponse(problem("internal_error", "The server failed; its log says why."), service(request))
 
     async def nobody_there(request: Request, _: Exception) -> AnswerResponse:
         """The client has gone: what is sent goes nowhere."""
-        return AnswerResponse(problem("bad_request", "The client ended the connection."), version(request))
+        answer = problem("bad_request", "The client ended the connection.")
+        return AnswerResponse(answer._replace(code="client_gone"), service(request))
 
     return {Refusal: refused, HTTPException: http_problem, ClientDisconnect: nobody_there, Exception: internal_error}

@@ -127,7 +127,7 @@ class EventsResponse:
         try:
             arrivals.ticket = self._service.stream(self._row, arrivals.piece, arrivals.end, deadline_s=self._deadline_s)
         except Refused as refused:
-            await AnswerResponse(self._words.refused(refused), self._service.version)(scope, receive, send)
+            await AnswerResponse(self._words.refused(refused), self._service)(scope, receive, send)
             return
         _stand_at_the_connection(scope, arrivals)
         gone = asyncio.ensure_future(_watch(receive, arrivals))
@@ -142,11 +142,12 @@ class EventsResponse:
         while True:
             await _wait(arrivals, next(probes, KEEP_ALIVE_S) if arrivals.half_closed else KEEP_ALIVE_S)
             if arrivals.lost:
+                self._service.counters.ended("client_gone")
                 return
             texts, ended = arrivals.taken(), arrivals.ended
             if not self._began:
                 if ended and arrivals.failure is not None and not texts:
-                    answer = AnswerResponse(words.failed(arrivals.failure), self._service.version)
+                    answer = AnswerResponse(words.failed(arrivals.failure), self._service)
                     await answer(scope, receive, send)
                     return
                 await self._begin(scope, send)
@@ -160,6 +161,7 @@ class EventsResponse:
                 arrivals.lose()
                 raise
             if ended:
+                self._service.counters.ended("ok" if arrivals.failure is None else arrivals.failure.code)
                 return
             arrivals.resume()
 

@@ -18,8 +18,8 @@ READY = Answer(200, CONTENT_TYPE, (), b'{"status":"ready"}')
 def routes(catalog: Catalog) -> list[Route]:
     async def ready(_: Request) -> AnswerResponse:
         if catalog.accepting:
-            return AnswerResponse(READY, catalog.default.version)
+            return AnswerResponse(READY, catalog.default)
         why = "It answers what it has, and ends." if catalog.draining else "No model process is ready."
-        return AnswerResponse(problem("not_ready", why), catalog.default.version)
+        return AnswerResponse(problem("not_ready", why), catalog.default)
 
     return [Route("/health/live", always(LIVE, catalog)), Route("/health/ready", ready)]

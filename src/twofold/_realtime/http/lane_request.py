@@ -34,6 +34,7 @@ class LanePath:
     """
 
     def __init__(self, service: Service, begin: Begin, bulk: Mapping[bytes, Begin] = NO_BULK) -> None:
+        self.counters = service.counters
         self.version = service.version
         self._begin = begin
         self._bulk = bulk
@@ -130,13 +131,15 @@ class LaneRequest:
             protocol = self.protocol
             first = head.path.head(protocol.server_state.default_headers)
             protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (first, len(body), body))
+            head.path.counters.succeeded()
             self._end()
         else:
             self.respond(Answer(200, CONTENT_TYPE, (), body))
 
     def respond(self, answer: Answer) -> None:
+        head = self.head
+        head.path.counters.ended(answer.code)
         if not self.disconnected:
-            head = self.head
             self.protocol.write_answer(answer, head.path.version, self.keep_alive, head.request_id)
         self._end()
 
@@ -159,6 +162,7 @@ class LaneRequest:
 
     def drop_if_waiting(self) -> None:
         if self.ticket is not None and self.ticket.waiting:
+            self.head.path.counters.ended("client_gone")
             self.ticket.cancel()
             self.response_complete = True
             self.protocol.transport.close()
@@ -166,6 +170,7 @@ class LaneRequest:
     def lose(self) -> None:
         """The client is gone, and so is the interest in an answer."""
         self.disconnected = True
+        self.head.path.counters.ended("client_gone")
         if self.ticket is not None:
             self.ticket.cancel()
             self.ticket = None

@@ -30,18 +30,18 @@ def routes(catalog: Catalog) -> list[Route]:
             raise no_model(request, catalog)
         if service.streams and wants_events(request):
             return await streamed(service, request)
-        return AnswerResponse(await bodies[service.name].answer(request), service.version)
+        return AnswerResponse(await bodies[service.name].answer(request), service)
 
     async def models(_: Request) -> AnswerResponse:
         listed = [_summary(service, catalog) for service in catalog.values()]
-        return AnswerResponse(_json({"models": listed}), catalog.default.version)
+        return AnswerResponse(_json({"models": listed}), catalog.default)
 
     async def model(request: Request) -> AnswerResponse:
         service = service_named(request, catalog)
         if service is None:
             raise no_model(request, catalog)
         shown = {**_summary(service, catalog), **service.signature.describe()}
-        return AnswerResponse(_json(shown), service.version)
+        return AnswerResponse(_json(shown), service)
 
     return [
         Route("/predict", predict, methods=["POST"]),

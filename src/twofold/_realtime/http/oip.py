@@ -214,7 +214,7 @@ class OipRest:
 
 def oip_answer(error: OipError) -> Answer:
     headers = ((b"retry-after", str(error.retry_after).encode()),) if error.retry_after else ()
-    return Answer(error.status, CONTENT_TYPE, headers, json_bytes({"error": str(error)}))
+    return Answer(error.status, CONTENT_TYPE, headers, json_bytes({"error": str(error)}), error.code)
 
 
 def _answer_one(client: Client, start: bytes, result: Any) -> None:

@@ -113,7 +113,7 @@ def _endpoint(handler: Handler, method: str, catalog: Catalog) -> Callable[[Requ
             answer = oip_answer(error)
         except Refusal as refusal:
             answer = refusal_form(refusal)
-        return AnswerResponse(answer, service.version)
+        return AnswerResponse(answer, service)
 
     return endpoint
 

@@ -52,35 +52,34 @@ def routes(catalog: Catalog) -> list[Route]:
     chats = {name: service for name, service in catalog.items() if service.chat}
     if not chats:
         return []
+    default = next(iter(chats.values()))
 
     async def complete(request: Request) -> Response:
         within_s = deadline_s(request)
-        default = next(iter(chats.values()))
         body = await read_content(request, default.limits.max_body_bytes)
         asked = ChatRequest(body)
         service = _named(asked.model, chats) if asked.model is not None else default
         row = asked.row(service.signature)
         if asked.stream:
             return EventsResponse(service, row, _ChunkWords(service, asked.include_usage), within_s)
-        return AnswerResponse(await _completion(service, request, row, within_s), service.version)
+        return AnswerResponse(await _completion(service, request, row, within_s), service)
 
     async def models(_: Request) -> Response:
-        return AnswerResponse(_json({"object": "list", "data": [_model(name) for name in chats]}), version)
+        return AnswerResponse(_json({"object": "list", "data": [_model(name) for name in chats]}), default)
 
     async def model(request: Request) -> Response:
         service = _named(str(request.path_params["name"]), chats)
-        return AnswerResponse(_json(_model(service.name)), service.version)
+        return AnswerResponse(_json(_model(service.name)), service)
 
-    version = catalog.default.version
     return [
-        Route("/v1/chat/completions", _with_errors(complete, version), methods=["POST"]),
-        Route("/v1/models", _with_errors(models, version)),
-        Route("/v1/models/{name:path}", _with_errors(model, version)),
+        Route("/v1/chat/completions", _with_errors(complete, default), methods=["POST"]),
+        Route("/v1/models", _with_errors(models, default)),
+        Route("/v1/models/{name:path}", _with_errors(model, default)),
     ]
 
 
 def _with_errors(
-    handler: Callable[[Request], Awaitable[Response]], version: str
+    handler: Callable[[Request], Awaitable[Response]], default: Service
 ) -> Callable[[Request], Awaitable[Response]]:
     """Refusals in the form that OpenAI's clients read."""
 
@@ -88,7 +87,7 @@ def _with_errors(
         try:
             return await handler(request)
         except Refusal as refusal:
-            return AnswerResponse(refusal_form(refusal), version)
+            return AnswerResponse(refusal_form(refusal), default)
 
     return endpoint
 
@@ -234,7 +233,7 @@ def _error(code: str, message: str, param: str | None = None, headers: Headers =
         status = 400
     kind = "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
     said = {"message": message, "type": kind, "param": param, "code": "model_not_found" if status == 404 else code}
-    return Answer(status, CONTENT_TYPE, headers, json_bytes({"error": said}))
+    return Answer(status, CONTENT_TYPE, headers, json_bytes({"error": said}), code)
 
 
 def _json(value: object) -> Answer:

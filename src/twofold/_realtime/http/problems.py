@@ -51,6 +51,7 @@ class Answer(NamedTuple):
     content_type: bytes
     headers: Headers
     body: bytes
+    code: str = "ok"  # of the problem that it tells
 
 
 class Client(Protocol):
@@ -122,7 +123,7 @@ def problem(code: str, detail: str, errors: Sequence[FieldError] = (), headers: 
         "code": code,
         "errors": [_error_item(error) for error in errors],
     }
-    return Answer(row.status, PROBLEM, headers, json_bytes(body))
+    return Answer(row.status, PROBLEM, headers, json_bytes(body), code)
 
 
 class Refusal(Exception):

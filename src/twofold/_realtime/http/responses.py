@@ -20,14 +20,16 @@ Handler = Callable[[Request], Awaitable["AnswerResponse"]]
 
 
 class AnswerResponse:
-    """An `Answer` as an ASGI response; `version` is that of the model it is about."""
+    """An `Answer` as an ASGI response, about this model. What is posted is counted among its requests."""
 
-    def __init__(self, answer: Answer, version: str) -> None:
+    def __init__(self, answer: Answer, service: Service) -> None:
         self._answer = answer
-        self._version = version
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        headers, body = written(self._answer, self._version, _request_id(scope))
+        headers, body = written(self._answer, self._service.version, _request_id(scope))
+        if scope["method"] == "POST":
+            self._service.counters.ended(self._answer.code)
         await send({"type": "http.response.start", "status": self._answer.status, "headers": list(headers)})
         await send({"type": "http.response.body", "body": body})
 
@@ -54,7 +56,7 @@ def always(answer: Answer, catalog: Catalog) -> Handler:
     """What gives this answer to every request."""
 
     async def page(_: Request) -> AnswerResponse:
-        return AnswerResponse(answer, catalog.default.version)
+        return AnswerResponse(answer, catalog.default)
 
     return page
 

@@ -9,13 +9,15 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from twofold._realtime.accepting import Acceptor
 from twofold._realtime.board import Board
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.access import ANYBODY, Access
-from twofold._realtime.http.app import lane_paths, make_app
+from twofold._realtime.http.app import METRICS_ROUTES, ROUTES, lane_paths, make_app
 from twofold._realtime.http.lane import LaneProtocol
+from twofold._realtime.http.lane_request import LanePath
 
 __all__ = ["serve_http"]
 
@@ -38,34 +40,44 @@ async def serve_http(
 ) -> None:
     """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return.
 
-    `sockets` are bound and listening, by what they are for ("http"), and are closed at the end. `on_ready` is called
+    `sockets` are bound and listening, by what they are for ("http"; "metrics", where those have a port of their own),
+    and are closed at the end. `on_ready` is called
     once connections are accepted. `access`: who may ask, and how. `share`: the board of the processes that accept on
     "http", and this one's place on it.
     """
-    version = catalog.default.version
-    config = uvicorn.Config(
-        make_app(catalog, access),
-        http=LaneProtocol.bound_to(lane_paths(catalog) if fast_lane else {}, version, access),
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
-        timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]
-        backlog=2048,
-        ssl_certfile=access.certificate,
-        ssl_keyfile=access.private_key,
-    )
-    server = _Server(config, catalog, stop, on_ready, share)
+
+    def server_on(app: ASGIApp, lane: Mapping[bytes, LanePath], **of_http: Any) -> _Server:
+        config = uvicorn.Config(
+            app,
+            http=LaneProtocol.bound_to(lane, catalog.default.version, access),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
+            timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]
+            backlog=2048,
+            ssl_certfile=access.certificate,
+            ssl_keyfile=access.private_key,
+        )
+        return _Server(config, catalog, stop, **of_http)
+
+    metrics = sockets.get("metrics")
+    routes = ROUTES if metrics is not None else (*ROUTES, *METRICS_ROUTES)
+    lane = lane_paths(catalog) if fast_lane else {}
+    servers = [(server_on(make_app(catalog, access, routes), lane, on_ready=on_ready, share=share), sockets["http"])]
+    if metrics is not None:
+        servers.append((server_on(make_app(catalog, access, METRICS_ROUTES), {}), metrics))
     try:
-        await server.serve(sockets=[sockets["http"]])
+        await asyncio.gather(*(server.serve(sockets=[sock]) for server, sock in servers))
     finally:
-        for connection in list(server.server_state.connections):  # what the drain's limit, or our caller, cuts off
-            connection.transport.abort()
+        for server, _ in servers:
+            for connection in list(server.server_state.connections):  # what the drain's limit, or our caller, cuts off
+                connection.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -74,8 +86,8 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         catalog: Catalog,
         stop: asyncio.Event,
-        on_ready: Callable[[], None] | None,
-        share: tuple[Board, int] | None,
+        on_ready: Callable[[], None] | None = None,
+        share: tuple[Board, int] | None = None,
     ) -> None:
         super().__init__(config)
         self._share = share
