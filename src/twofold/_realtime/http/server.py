@@ -72,12 +72,15 @@ async def serve_http(
     servers = [(server_on(make_app(catalog, access, routes), lane, on_ready=on_ready, share=share), sockets["http"])]
     if metrics is not None:
         servers.append((server_on(make_app(catalog, access, METRICS_ROUTES), {}), metrics))
+    await asyncio.gather(*(_serve(server, sock) for server, sock in servers))
+
+
+async def _serve(server: _Server, sock: socket.socket) -> None:
     try:
-        await asyncio.gather(*(server.serve(sockets=[sock]) for server, sock in servers))
+        await server.serve(sockets=[sock])
     finally:
-        for server, _ in servers:
-            for connection in list(server.server_state.connections):  # what the drain's limit, or our caller, cuts off
-                connection.transport.abort()
+        for connection in list(server.server_state.connections):  # what the drain's limit, or our caller, cuts off
+            connection.transport.abort()
 
 
 class _Server(uvicorn.Server):
