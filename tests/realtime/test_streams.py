@@ -160,7 +160,7 @@ class Streamed:
 
     def _of(self, backend: Any, limits: Limits) -> Service:
         return Service(
-            self.model.signature, "0" * 12, "streamed", backend, limits=limits, streams=True, metrics=self._counters
+            self.model.signature, "0" * 12, "streamed", backend, limits=limits, streams=True, counters=self._counters
         )
 
 
