@@ -117,11 +117,13 @@ def _document() -> dict[str, Any]:
 def routes() -> str:
     rows = []
     for path, methods in _document()["paths"].items():
+        if "/versions/" in path:  # the same with the version named
+            continue
         for method, operation in methods.items():
             answers = ", ".join(operation["responses"])
             what = operation.get("description") or operation["summary"]
             shown = path.replace("/models/parity", "/models/{name}")
-            rows.append([f"`{method.upper()} {shown}`", what.replace("of parity", "of that model"), answers])
+            rows.append([f"`{method.upper()} {shown}`", what.replace("of parity", "of that model").replace("parity can", "That model can"), answers])
     return table(["Route", "What it is", "Status"], rows)
 
 

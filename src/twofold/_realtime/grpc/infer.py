@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
 from twofold._columns import Batch
 from twofold._realtime.batcher import Ticket
+from twofold._realtime.counters import Counters
 from twofold._realtime.grpc.calls import Unit
 from twofold._realtime.grpc.messages import Message, message_class
 from twofold._realtime.oip.answers import OutputWriter
 from twofold._realtime.oip.errors import OipError
 from twofold._realtime.oip.model import Inputs, OipModel, shortened_deadline
+from twofold._realtime.oip.one_row import one_binaries
 from twofold._realtime.oip.tensors import TensorSpec
 
 __all__ = ["Infer"]
@@ -71,15 +74,19 @@ class _ModelInfer:
         self.counters = model.service.counters
         self._schema = model.service.signature.output_schema
         # all but the id and the contents of the answer to one row, where its shape is known
-        self._one_head = self._head(model.writers, 1).SerializeToString() if model.fixed else None
+        self._one_head = self._head(model.writers, 1).SerializeToString()
+        self._one_answers = one_binaries(model.writers, lambda content: b"".join(_field(RAW_TAG, content)))
 
     def begin(self, request: Message, unit: Unit, deadline_s: float | None, n_bytes: int) -> Ticket:
         model = self._model
         if request.model_version:
             model.check_version(request.model_version)
-        inputs = Inputs(model)
         raw = request.raw_input_contents
         tensors = request.inputs
+        usual = model.fixed and raw and not request.outputs
+        if usual and not request.parameters and (row := model.one_row.of_bytes(tensors, raw)) is not None:
+            return self._ask_one(request, row, unit, deadline_s, n_bytes)
+        inputs = Inputs(model)
         if raw and len(raw) != len(tensors):
             raise OipError(
                 "bad_request", f"There are {len(tensors)} inputs and {len(raw)} raw_input_contents: each input has one."
@@ -95,13 +102,24 @@ class _ModelInfer:
                 inputs.put(spec.name, spec.from_bytes(raw[at], shape))
         if request.parameters and request.parameters["timeout"].WhichOneof("parameter_choice") is not None:
             deadline_s = shortened_deadline(deadline_s, _number(request.parameters["timeout"]))
-        writers = self._chosen(request.outputs)
-        answer = _Answer(self, unit, request.id, writers, bool(raw))
+        if usual and inputs.n_rows <= 1:
+            return self._ask_one(request, inputs.read_row(), unit, deadline_s, n_bytes)
+        answer = _Answer(self, unit, request.id, self._chosen(request.outputs), bool(raw))
         if inputs.n_rows <= 1:
-            row = inputs.read_row()
-            done = answer.finish_row if raw and self._one_head is not None else answer.finish_any_row
-            return model.ask_row(row, done, answers=Batch.rows, deadline_s=deadline_s, n_bytes=n_bytes)
+            return model.ask_row(
+                inputs.read_row(), answer.finish_row, answers=Batch.rows, deadline_s=deadline_s, n_bytes=n_bytes
+            )
         return model.ask(inputs.read_batch(), answer.finish, deadline_s=deadline_s, n_bytes=n_bytes)
+
+    def _ask_one(
+        self, request: Message, row: tuple[Any, ...], unit: Unit, deadline_s: float | None, n_bytes: int
+    ) -> Ticket:
+        """One row, and all outputs with raw contents. (The fields of a message may come in any order.)"""
+        head = self._one_head
+        if request.id:
+            head = b"".join((head, *_field(ID_TAG, request.id.encode())))
+        done = partial(_answer_one, self.counters, unit, head)
+        return self._model.ask_row(row, done, answers=self._one_answers, deadline_s=deadline_s, n_bytes=n_bytes)
 
     def _chosen(self, outputs: Sequence[Message]) -> Sequence[OutputWriter]:
         if not outputs:
@@ -117,18 +135,6 @@ class _ModelInfer:
             spec = writer.spec
             head.outputs.add(name=spec.name, datatype=spec.datatype, shape=[n_rows, *spec.row_shape])
         return head
-
-    def one_row(self, writers: Sequence[OutputWriter], request_id: str, row: tuple[Any, ...]) -> bytes:
-        """The serialized answer to one row, with raw contents. (The fields of a message may come in any order.)"""
-        if writers is self._model.writers and self._one_head is not None:
-            parts = [self._one_head]
-        else:
-            parts = [self._head(writers, 1).SerializeToString()]
-        if request_id:
-            parts += _field(ID_TAG, request_id.encode())
-        for writer in writers:
-            parts += _field(RAW_TAG, writer.one_binary(row[writer.at]))
-        return b"".join(parts)
 
     def rows(self, writers: Sequence[OutputWriter], request_id: str, raw: bool, outputs: Batch) -> bytes:
         answer = Response(model_name=self._model.name, model_version=self._model.version, id=request_id)
@@ -172,12 +178,6 @@ class _Answer:
         self._raw = raw
 
     def finish_row(self, result: Any) -> None:
-        if type(result) is tuple:
-            self._succeed(self._model.one_row(self._writers, self._id, result))
-        else:
-            self._fail(result)
-
-    def finish_any_row(self, result: Any) -> None:
         self.finish(Batch.from_rows(self._model.schema, [result]) if type(result) is tuple else result)
 
     def finish(self, outputs: Batch | OipError) -> None:
@@ -198,6 +198,15 @@ class _Answer:
     def _fail(self, error: OipError) -> None:
         self._model.counters.ended(error.code)
         self._unit.fail(error.grpc_code, str(error))
+
+
+def _answer_one(counters: Counters, unit: Unit, head: bytes, result: Any) -> None:
+    if type(result) is bytes:
+        counters.succeeded()
+        unit.succeed(head + result)
+    else:
+        counters.ended(result.code)
+        unit.fail(result.grpc_code, str(result))
 
 
 def _typed(spec: TensorSpec, tensor: Message) -> list[Any]:

@@ -114,6 +114,9 @@ class OipRest:
     def _ask(
         self, request: _Request, content: bytes | memoryview, client: Client, deadline_s: float | None, n_bytes: int
     ) -> Ticket:
+        usual = self._one_answers is not None and not request.outputs and not request.parameters
+        if usual and not content and (row := self.model.one_row.of_json(request.inputs)) is not None:
+            return self._ask_one(request, row, client, deadline_s, n_bytes)
         inputs = Inputs(self.model)
         at = 0
         for tensor in request.inputs:
@@ -131,16 +134,18 @@ class OipRest:
             raise OipError("bad_request", f"The body has {len(content) - at} bytes more than its inputs say.")
         if request.parameters:
             deadline_s = shortened_deadline(deadline_s, request.parameters.get("timeout", 0))
-        if self._one_answers is not None and inputs.n_rows <= 1 and request.outputs is None and not request.parameters:
-            start = self._start if request.id is None else self._start + b'"id":%b,' % _encode(request.id)
-            return self.model.ask_row(
-                inputs.read_row(),
-                partial(_answer_one, client, start),
-                answers=self._one_answers,
-                deadline_s=deadline_s,
-                n_bytes=n_bytes,
-            )
+        if usual and inputs.n_rows <= 1:
+            return self._ask_one(request, inputs.read_row(), client, deadline_s, n_bytes)
         return self._ask_wanted(inputs, self._wanted(request), client, deadline_s, n_bytes)
+
+    def _ask_one(
+        self, request: _Request, row: tuple[Any, ...], client: Client, deadline_s: float | None, n_bytes: int
+    ) -> Ticket:
+        """One row, and all outputs in JSON."""
+        assert self._one_answers is not None
+        start = self._start if request.id is None else self._start + b'"id":%b,' % _encode(request.id)
+        done = partial(_answer_one, client, start)
+        return self.model.ask_row(row, done, answers=self._one_answers, deadline_s=deadline_s, n_bytes=n_bytes)
 
     def _raw(self, body: bytes, client: Client, deadline_s: float | None) -> Ticket:
         """A body that is the content of the only input: one row of it."""

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.openapi_chat import chat_paths
+from twofold._realtime.http.openapi_oip import oip_paths, oip_schemas
 from twofold._realtime.http.openapi_parts import (
     HEADERS,
     TERMS,
@@ -41,7 +42,7 @@ def openapi(catalog: Catalog) -> Json:
         },
         "paths": {path: item for protocol in PATHS for path, item in protocol(catalog).items()},
         "components": {
-            "schemas": {**_model_schemas(catalog), **schemas()},
+            "schemas": {**_model_schemas(catalog), **schemas(), **oip_schemas()},
             "headers": HEADERS,
         },
     }
@@ -77,7 +78,7 @@ def _pages(_: Catalog) -> Json:
 
 
 # Each protocol describes its paths.
-PATHS: tuple[Callable[[Catalog], Json], ...] = (_model_paths, chat_paths, _health_paths, _pages)
+PATHS: tuple[Callable[[Catalog], Json], ...] = (_model_paths, chat_paths, oip_paths, _health_paths, _pages)
 
 
 def _schema_names(at: int) -> tuple[str, str]:

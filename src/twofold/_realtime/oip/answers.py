@@ -17,7 +17,7 @@ from twofold._realtime.oip.tensors import Array, Shape, TensorSpec
 from twofold._signature import Field, Float, List, Tensor
 from twofold._signature.encode import float_fragments, fragment_writer, json_value_maker
 
-__all__ = ["Elements", "OutputWriter", "pack_elements"]
+__all__ = ["FORMATS", "Elements", "OutputWriter", "pack_elements"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -48,7 +48,7 @@ class OutputWriter:
         count = math.prod(spec.row_shape)
         self._packer = None
         if spec.element == "number" and not spec.open:
-            self._packer = struct.Struct(f"<{count}{_FORMATS[spec.datatype]}")
+            self._packer = struct.Struct(f"<{count}{FORMATS[spec.datatype]}")
         flat_type = Tensor(spec.field.type.item, (count,)) if isinstance(spec.field.type, Tensor) else None
         self._write_flat = None if flat_type is None else fragment_writer(Field("", flat_type))
 
@@ -131,7 +131,7 @@ class OutputWriter:
         return len(element).to_bytes(4, "little") + element
 
 
-_FORMATS = {
+FORMATS = {
     "BOOL": "?", "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "UINT8": "B", "UINT16": "H", "UINT32": "I",
     "UINT64": "Q", "FP16": "e", "FP32": "f", "FP64": "d",
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -14,6 +15,7 @@ from twofold._realtime.batcher import Answers, Ticket
 from twofold._realtime.limits import Refused
 from twofold._realtime.oip.answers import OutputWriter
 from twofold._realtime.oip.errors import OipError, error_of_failures, error_of_refusal
+from twofold._realtime.oip.one_row import OneRow
 from twofold._realtime.oip.tensors import Array, Column, TensorSpec, tensor_of
 from twofold._realtime.service import Service
 from twofold._runner import Result
@@ -49,6 +51,7 @@ class OipModel:
         self.writers = tuple(OutputWriter(tensor_of(f), at) for at, f in enumerate(service.signature.outputs))
         self.fixed = not any(writer.spec.open for writer in self.writers)
         """No output has an open size: one row of them has always the same shape."""
+        self.one_row = OneRow(service.signature, list(self.inputs.values()))
         self._named = {writer.spec.name: writer for writer in self.writers}
 
     @property
@@ -60,6 +63,16 @@ class OipModel:
             "inputs": [spec.metadata for spec in self.inputs.values()],
             "outputs": [writer.spec.metadata for writer in self.writers],
         }
+
+    def example_inputs(self) -> list[dict[str, Any]]:
+        """The example row of the model (it has one) as the inputs of a JSON request."""
+        batch = Batch.from_rows(self.service.signature.input_schema, [self.service.example or ()])
+        inputs = []
+        for at, spec in enumerate(self.inputs.values()):
+            row_shape, texts = OutputWriter(spec, at).json_data(batch)
+            shown = {"name": spec.name, "datatype": spec.datatype, "shape": [1, *row_shape]}
+            inputs.append({**shown, "data": msgspec.json.decode(b"[%b]" % texts)})
+        return inputs
 
     def check_version(self, version: str) -> None:
         """Raises OipError for a version that is not the one served; "" is any."""
