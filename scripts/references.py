@@ -123,7 +123,8 @@ def routes() -> str:
             answers = ", ".join(operation["responses"])
             what = operation.get("description") or operation["summary"]
             shown = path.replace("/models/parity", "/models/{name}")
-            rows.append([f"`{method.upper()} {shown}`", what.replace("of parity", "of that model").replace("parity can", "That model can"), answers])
+            what = what.replace("of parity", "of that model").replace("parity can", "That model can")
+            rows.append([f"`{method.upper()} {shown}`", what, answers])
     return table(["Route", "What it is", "Status"], rows)
 
 
