@@ -15,7 +15,9 @@ import pytest
 
 from twofold._columns import Batch
 from twofold._model import Model, load
+from twofold._realtime import model_process
 from twofold._realtime.frames import hello_frame
+from twofold._realtime.memory_kills import memory_kills
 from twofold._realtime.model_process import ProcessBackend, answer_calls, warm_up_answers, warm_up_calls
 from twofold._runner import Result, Runner
 
@@ -144,14 +146,24 @@ def test_two_processes_take_two_calls(run, model: Model, tmp_path: Path) -> None
     run(work())
 
 
-def test_a_process_that_ends_costs_its_call(run, model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True], ids=["", "for want of memory"])
+def test_a_process_that_ends_costs_its_call(
+    run, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    counts = tmp_path / "memory.events"
+    counts.write_text("oom 1\noom_kill 1\n")
+    monkeypatch.setattr(model_process, "memory_kills", lambda: memory_kills((counts, tmp_path / "none")))
+
     async def work() -> None:
         async with Front(model) as front:
             peer = await front.silent_peer(await front.listen(tmp_path / "s"))
             call = asyncio.ensure_future(front.call([(1, None), (2, None)]))
             await asyncio.sleep(0.05)
+            if killed:
+                counts.write_text("oom 2\noom_kill 2\n")
             peer.close()
             result = await call
+            assert result.exhausted_rows == (2 if killed else 0)
             assert result.outputs.rows() == []
             assert {at: f.code for at, f in result.failures.items()} == {0: "worker_lost", 1: "worker_lost"}
             assert front.backend.free == 0

@@ -47,6 +47,7 @@ from twofold._realtime.frames import (
     read_piece,
     stream_frame,
 )
+from twofold._realtime.memory_kills import memory_kills
 from twofold._realtime.streams import OnEnd, OnPiece, Running
 from twofold._runner import Result, Runner, StreamBroke, failure_of
 
@@ -85,6 +86,12 @@ class ProcessBackend:
         self._connected: set[_ModelProcess] = set()
         self._joined: set[_ModelProcess] = set()
         self._idle: list[_ModelProcess] = []
+        self._memory_kills = memory_kills()
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel has killed a process for want of memory since this was last asked."""
+        before, self._memory_kills = self._memory_kills, memory_kills()
+        return self._memory_kills > before
 
     @property
     def free(self) -> int:
@@ -128,6 +135,7 @@ class ProcessBackend:
 
     def joined(self, process: _ModelProcess) -> None:
         self._joined.add(process)
+        self._memory_kills = memory_kills()  # those from now on may be of ours
         self._on_count(len(self._joined))
         self.idle(process)
         self.on_free()
@@ -246,8 +254,10 @@ class _ModelProcess(asyncio.Protocol):
     def _give_up(self, failure: RowFailure) -> None:
         self._backend.left(self)
         if self._batch is not None:
-            nothing = Batch.from_rows(self._backend.outputs, [])
-            self._finish(Result(nothing, dict.fromkeys(range(self._batch.n_rows), failure)))
+            nothing, n_rows = Batch.from_rows(self._backend.outputs, []), self._batch.n_rows
+            exhausted = n_rows > 1 and failure is LOST and self._backend.ran_out_of_memory()
+            failures = dict.fromkeys(range(n_rows), failure)
+            self._finish(Result(nothing, failures, n_rows if exhausted else 0))
         elif self._stream is not None:
             stream, self._stream = self._stream, None
             stream.end(failure)
