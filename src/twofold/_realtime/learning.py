@@ -32,8 +32,10 @@ def seconds_to_lay_out_by(version: str, measured_s: float | None) -> float | Non
 class Learning:
     """Keeps the profile of one Service. Belongs to its event loop."""
 
-    def __init__(self, version: str, one_row_s: float | None = None) -> None:
-        """`one_row_s`: as measured just now, where that was done in this process."""
+    def __init__(self, version: str, one_row_s: float | None = None, *, isolated: bool = False) -> None:
+        """`one_row_s`: as measured just now, where that was done in this process. `isolated`: it runs in model
+        processes."""
+        self._isolated = isolated
         self._path: Path = profile_path(version)
         self.profile = Profile.read(self._path)
         if one_row_s is not None and not self.profile.known:
@@ -66,6 +68,7 @@ class Learning:
         if profile.changes == self._kept:
             return
         self._kept = profile.changes
-        if profile.slow and 0 < profile.typical_s(1) < QUICK_S:
+        profile.slow = profile.slow or Profile.read(self._path).slow  # others may have seen it
+        if self._isolated and 0 < profile.typical_s(1) < QUICK_S:
             profile.slow = False
         profile.write(self._path)

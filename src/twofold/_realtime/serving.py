@@ -67,7 +67,7 @@ class _Isolated:
             on_count=self._count,
             on_hung=lambda pid: channel.send({"kill": pid}),
         )
-        self.learning = Learning(facts["version"])
+        self.learning = Learning(facts["version"], isolated=True)
         example = facts["example"]
         self.service = Service(
             signature,
