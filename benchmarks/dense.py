@@ -1,4 +1,7 @@
-"""A dense network of some milliseconds a row, cheaper per row in a batch: for the scenarios of MLPerf's LoadGen."""
+"""A dense network of over a millisecond a row, cheaper per row in a batch: for the scenarios of MLPerf's LoadGen.
+
+Its few layers are passed again and again: they stay in the caches, and other programs' memory traffic shows less.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ import numpy.typing as npt
 
 import twofold
 
-WIDTH = 1024
-LAYERS = 8
+WIDTH = 512
+LAYERS = 4
+ROUNDS = 16
 
 
 @dataclass
@@ -29,7 +33,8 @@ class Dense:
 
     def predict(self, rows: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         values = np.maximum(rows["features"] @ self.first, 0)
-        for layer in self.layers:
-            values = np.maximum(values @ layer, 0)
+        for _ in range(ROUNDS):
+            for layer in self.layers:
+                values = np.maximum(values @ layer, 0)
         means: npt.NDArray[np.float32] = values.mean(axis=1)
         return means
