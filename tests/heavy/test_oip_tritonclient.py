@@ -23,5 +23,7 @@ def test_tritonclient() -> None:
     with serving(models.parity, models.payment, grpc=True) as served:
         addresses = [f"127.0.0.1:{port}" for port in (served.port, served.grpc_port)]
         command = [uv, "run", "--no-project", "--isolated", "--python", sys.executable, "--with", TRITONCLIENT]
-        done = subprocess.run([*command, script, *addresses], capture_output=True, text=True, timeout=110)
+        done = subprocess.run(
+            [*map(str, command), str(script), *addresses], capture_output=True, text=True, timeout=110
+        )
     assert done.stdout == "ok\n", done.stderr
