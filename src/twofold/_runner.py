@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Result", "Runner", "StreamBroke", "failure_of"]
 
 TRACEBACKS_A_CALL = 3
-MANY_ROWS = 8
-"""From here on it pays to look at all answers at once."""
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -70,24 +68,24 @@ class Runner:
 
     def run(self, batch: Batch) -> Result:
         """Answer every row of the batch. A model that waits does so on an event loop of this process's own."""
-        if self._call_columns is not None:
-            return self._run_columns(batch, self._call_columns)
-        if self._call_row is None:
-            return _loop_thread().run(self.run_async(batch))
-        if self.model.threads and batch.n_rows > 1:
-            return self._gathered(self._in_threads(batch.rows(), self._call_row))
-        if self._plain is not None and batch.n_rows >= MANY_ROWS:
-            return self._run_plain(batch, self._plain)
         call = self._call_row
-        answers: list[Row] = []
-        failures: dict[int, RowFailure] = {}
-        for position, row in enumerate(batch.rows()):
+        if call is None:
+            if self._call_columns is not None:
+                return self._run_columns(batch, self._call_columns)
+            return _loop_thread().run(self.run_async(batch))
+        if batch.n_rows == 1:  # nearly always so in real time: nothing here that it does not need
             try:
-                answers.append(call(row))
+                return Result(Batch.from_rows(self._schema, [call(batch.rows()[0])]), {})
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                failures[position] = failure_of(error, with_traceback=len(failures) < TRACEBACKS_A_CALL)
+                return Result(Batch.from_rows(self._schema, []), {0: failure_of(error)})
+        if self.model.threads:
+            return self._gathered(self._in_threads(batch.rows(), call))
+        if self._plain is not None and batch.holds != "rows":
+            return self._run_plain(batch, self._plain)
+        rows = batch.rows()
+        answers, failures = _called(map(call, rows), lambda at: call(rows[at]), batch.n_rows)
         return Result(Batch.from_rows(self._schema, answers), failures)
 
     async def run_async(self, batch: Batch) -> Result:
@@ -153,21 +151,16 @@ class Runner:
     def _run_plain(self, batch: Batch, calls: PlainCalls) -> Result:
         """The same as one `call_row` a row, for a function that takes values as they are: all answers are looked at
         together, and become a column without having been rows."""
-        function = calls.function
-        answers: list[Any] = []
-        failures: dict[int, RowFailure] = {}
-        for position, row in enumerate(batch.each_row()):
-            try:
-                answers.append(function(*row))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                failures[position] = failure_of(error, with_traceback=len(failures) < TRACEBACKS_A_CALL)
-        if not calls.all_plain(answers):
-            return self._finished(calls, answers, failures, batch.n_rows)
-        if batch.holds == "rows":
-            return Result(Batch.from_rows(self._schema, list(zip(answers, strict=True))), failures)
-        return Result(Batch.from_values(self._schema, answers), failures)
+        function, n_rows = calls.function, batch.n_rows
+
+        def again(at: int) -> Any:
+            return function(*batch.slice(at, at + 1).rows()[0])
+
+        answers, failures = _called(batch.calls(function), again, n_rows)
+        column = calls.plain.column(answers)
+        if column is None:
+            return self._finished(calls, answers, failures, n_rows)
+        return Result(Batch.from_columns(self._schema, [column]), failures)
 
     def _finished(self, calls: PlainCalls, answers: list[Any], failures: dict[int, RowFailure], n_rows: int) -> Result:
         finished: list[Row] = []
@@ -265,6 +258,29 @@ class Runner:
 
     def _nothing(self) -> Result:
         return Result(Batch.from_rows(self._schema, []))
+
+
+def _called(calls: Iterator[T], again: Callable[[int], T], n_rows: int) -> tuple[list[T], dict[int, RowFailure]]:
+    """What `calls` gives, a row a step, and the failures of the rows where it raises, by their position.
+
+    `list.extend` makes the calls: that is all there is of Python between two of them. What came before an exception
+    stays in the list, and the next step is the next row, so that every row is called once. But a StopIteration of the
+    model's own looks like the end: that row is called by `again` to learn what was raised.
+    """
+    answers: list[T] = []
+    failures: dict[int, RowFailure] = {}
+    while True:
+        try:
+            answers.extend(calls)
+            position = len(answers) + len(failures)
+            if position == n_rows:
+                return answers, failures
+            answers.append(again(position))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            position = len(answers) + len(failures)
+            failures[position] = failure_of(error, with_traceback=len(failures) < TRACEBACKS_A_CALL)
 
 
 def failure_of(error: BaseException, *, with_traceback: bool = True) -> RowFailure:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import starmap
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from twofold._columns.codecs import Array, Codec, codec_of, python_values
 __all__ = ["Batch"]
 
 Row = tuple[Any, ...]
+_new: Any = object.__new__
 
 
 class _Layout:
@@ -74,19 +76,27 @@ class Batch:
         self.schema = schema
         self.n_rows = n_rows
         self._rows = rows
-        self._numpy: dict[str, Array] = {} if numpy is None else numpy
+        self._numpy: dict[str, Array] | None = numpy
         self._arrow = arrow
         self._layout: _Layout | None = None
 
     @classmethod
     def from_rows(cls, schema: pa.Schema, rows: list[Row]) -> Batch:
         """A batch of these rows; the list is kept, not copied."""
-        return cls(schema, len(rows), rows)
+        batch: Batch = _new(cls)  # each real-time call makes two, and __init__ would be a third of what that costs
+        batch.schema, batch.n_rows = schema, len(rows)
+        batch._rows, batch._numpy, batch._arrow, batch._layout = rows, None, None, None
+        return batch
 
     @classmethod
     def from_arrow(cls, batch: pa.RecordBatch) -> Batch:
         """A batch of these columns, without a copy."""
         return cls(batch.schema, batch.num_rows, arrow=batch)
+
+    @classmethod
+    def from_columns(cls, schema: pa.Schema, columns: Sequence[pa.Array]) -> Batch:
+        """A batch of these columns, whose types are those of the schema, without a copy."""
+        return cls.from_arrow(pa.RecordBatch.from_arrays(columns, schema=schema))
 
     @classmethod
     def from_numpy(cls, schema: pa.Schema, columns: Mapping[str, npt.ArrayLike], n_rows: int | None = None) -> Batch:
@@ -108,12 +118,6 @@ class Batch:
         if n_rows is None:
             raise ValueError("n_rows is needed where there are no columns")
         return cls(schema, n_rows, numpy=arrays)
-
-    @classmethod
-    def from_values(cls, schema: pa.Schema, values: list[Any]) -> Batch:
-        """A batch of one column of these canonical values."""
-        column = _layout_of(schema).codecs[0].arrow_from_values(values)
-        return cls.from_arrow(pa.RecordBatch.from_arrays([column], schema=schema))
 
     @staticmethod
     def concat(batches: Sequence[Batch]) -> Batch:
@@ -164,21 +168,32 @@ class Batch:
             rows = self._rows = list(zip(*columns, strict=True)) if columns else [()] * self.n_rows
         return rows
 
-    def each_row(self) -> Iterator[Row]:
-        """The rows one after the other; unlike `rows`, this does not make and keep all of them."""
+    def calls(self, function: Callable[..., Any]) -> Iterator[Any]:
+        """Calls the function with the values of the next row at each step; unlike `rows`, makes and keeps no rows.
+
+        Where the function raises, the next step goes on with the next row.
+        """
         if self._rows is not None or not self.names:
-            return iter(self.rows())
-        return zip(*[self._values(at) for at in range(len(self.names))], strict=True)
+            return starmap(function, self.rows())
+        return map(function, *[self._values(at) for at in range(len(self.names))])
 
     def _values(self, at: int) -> list[Any]:
         if self._arrow is not None:
             return python_values(self._arrow.column(at))
         layout = self.layout
-        return layout.codecs[at].values_from_numpy(self._numpy[layout.names[at]])
+        return layout.codecs[at].values_from_numpy(self._arrays()[layout.names[at]])
+
+    def _arrays(self) -> dict[str, Array]:
+        """The NumPy arrays that there are, by name."""
+        arrays = self._numpy
+        if arrays is None:
+            arrays = self._numpy = {}
+        return arrays
 
     def numpy(self, name: str, *, writable: bool = False) -> Array:
         """The column as an array (n_rows, *shape); see `codecs` for dtypes and nulls. KeyError for an unknown name."""
-        found = self._numpy.get(name)
+        arrays = self._arrays()
+        found = arrays.get(name)
         if found is None:
             layout = self.layout
             at = layout.index[name]
@@ -187,7 +202,7 @@ class Batch:
             else:
                 found = layout.codecs[at].numpy_from_arrow(self._made_arrow().column(at))
             found.setflags(write=False)  # made just now: nobody else has it
-            self._numpy[name] = found
+            arrays[name] = found
         return found.copy() if writable else found
 
     def arrow(self) -> pa.RecordBatch:
@@ -206,7 +221,8 @@ class Batch:
                 columns = [list(map(itemgetter(at), self._rows)) for at in range(len(layout.names))]
                 arrays = [c.arrow_from_values(v) for c, v in zip(layout.codecs, columns, strict=True)]
             else:
-                arrays = [c.arrow_from_numpy(self._numpy[n]) for n, c in zip(layout.names, layout.codecs, strict=True)]
+                held = self._arrays()
+                arrays = [c.arrow_from_numpy(held[n]) for n, c in zip(layout.names, layout.codecs, strict=True)]
             self._arrow = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         return self._arrow
 
@@ -219,7 +235,7 @@ class Batch:
         where = np.asarray(indices, dtype=np.int64)
         if self._arrow is not None and self._arrow.num_columns:
             return Batch(self.schema, n_rows, arrow=self._arrow.take(pa.array(where)))
-        return Batch(self.schema, n_rows, numpy={n: _read_only(a[where]) for n, a in self._numpy.items()})
+        return Batch(self.schema, n_rows, numpy={n: _read_only(a[where]) for n, a in self._arrays().items()})
 
     def slice(self, start: int, stop: int) -> Batch:
         """Rows start <= i < stop; shares memory."""
@@ -229,7 +245,7 @@ class Batch:
             return Batch(self.schema, n_rows, rows=self._rows[start : start + n_rows])
         if self._arrow is not None:
             return Batch(self.schema, n_rows, arrow=self._arrow.slice(start, n_rows))
-        return Batch(self.schema, n_rows, numpy={n: a[start : start + n_rows] for n, a in self._numpy.items()})
+        return Batch(self.schema, n_rows, numpy={n: a[start : start + n_rows] for n, a in self._arrays().items()})
 
 
 def _masked(array: Array) -> bool:

@@ -11,7 +11,7 @@ from twofold._usage import Piece
 
 if TYPE_CHECKING:
     from twofold._columns import Batch
-    from twofold._signature import Signature
+    from twofold._signature import PlainValues, Signature
 
 __all__ = ["Loaded", "PlainCalls", "Row"]
 
@@ -22,18 +22,13 @@ Row = tuple[Any, ...]
 class PlainCalls:
     """How a function that takes the values of a row as they are can be called for many rows, with little around it.
 
-    An answer of exactly the type `plain` is its own canonical value (a str has to be ASCII for that: others may hold
-    what UTF-8 cannot); `finish` makes the canonical row of any answer, or raises.
+    An answer that is one of the `plain` values is its own canonical value; `finish` makes the canonical row of any
+    answer, or raises.
     """
 
     function: Callable[..., Any]
-    plain: type
+    plain: PlainValues
     finish: Callable[[Any], Row]
-
-    def all_plain(self, answers: list[Any]) -> bool:
-        """Whether no answer needs a closer look."""
-        kinds = set(map(type, answers))
-        return kinds <= {self.plain} and (self.plain is not str or all(map(str.isascii, answers)))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from twofold._flavors.python_files import find
 from twofold._flavors.settings import read_settings
 from twofold._flavors.streaming import stream_calls, waiting_stream_calls
 from twofold._reference import Mark, ModelRef, mark_of, recording_artifacts
-from twofold._signature import UNCONSTRAINED, Binding, Bool, Float, Signature, String, read_hints
+from twofold._signature import Answering, Binding, PlainValues, Signature, plain_values, read_hints
 
 __all__ = ["load", "load_target"]
 
@@ -140,44 +140,36 @@ def _calls(function: Callable[..., Any], binding: Binding, signature: Signature)
 
         return {"acall_columns": acall_columns} if binding.is_async else {"call_columns": call_columns}
 
-    ask, result, check = binding.caller(function), binding.result, signature.result_row
+    result, check = binding.result, signature.result_row
     if binding.streams:
-        return (waiting_stream_calls if binding.is_async else stream_calls)(ask, check)
-    plain = _plain_answer(result, signature)
-    is_ascii: Callable[[Any], bool] = str.isascii
+        calls = waiting_stream_calls if binding.is_async else stream_calls
+        return calls(binding.caller(function), check)
 
     def finish(value: Any) -> Row:
         answer: Row = check(result(value))
         return answer
 
-    def call_row(row: Row) -> Row:
-        value: Any = ask(row)
-        if type(value) is plain and (plain is not str or is_ascii(value)):
-            return (value,)
-        return finish(value)
-
-    async def acall_row(row: Row) -> Row:
-        waiting: Any = ask(row)
-        answer: Row = check(result(await waiting))
-        return answer
-
     if binding.is_async:
+        ask = binding.caller(function)
+
+        async def acall_row(row: Row) -> Row:
+            return finish(await ask(row))
+
         return {"acall_row": acall_row}
-    short = plain is not None and binding.passes_values
-    return {"call_row": call_row, "plain_calls": PlainCalls(function, plain, finish) if short and plain else None}
+    plain = _plain_answer(result, signature)
+    call_row = binding.caller(function, Answering(plain.condition if plain is not None else "", finish))
+    many = PlainCalls(function, plain, finish) if plain is not None and binding.passes_values else None
+    return {"call_row": call_row, "plain_calls": many}
 
 
-def _plain_answer(result: Callable[[Any], Row], signature: Signature) -> type | None:
-    """The type of an answer that is its own canonical row and needs no further look: half the cost of a cheap call.
-
-    A str has to be ASCII for that (others may hold what UTF-8 cannot). None where there is no such type.
-    """
-    if len(signature.outputs) != 1 or signature.outputs[0].constraints != UNCONSTRAINED:
+def _plain_answer(result: Callable[[Any], Row], signature: Signature) -> PlainValues | None:
+    """Which answers are their own canonical values: they need no further look, half the cost of a cheap call."""
+    plain = plain_values(signature.outputs[0]) if len(signature.outputs) == 1 else None
+    if plain is None:
         return None
-    samples: dict[Any, Any] = {Bool(): True, Float(64): 0.5, String(): "a"}
-    sample = samples.get(signature.outputs[0].type)
+    sample = plain.kind(1)
     try:
-        return type(sample) if sample is not None and result(sample) == (sample,) else None
+        return plain if result(sample) == (sample,) else None
     except Exception:  # the answer is a struct with one field
         return None
 

@@ -1,9 +1,11 @@
 """Signature: type hints or a model file -> fields; outside data -> typed rows and back, by one table of coercions."""
 
 from twofold._signature.binding import Binding
+from twofold._signature.construct import Answering
 from twofold._signature.encode import any_json
 from twofold._signature.hints import read_hints
 from twofold._signature.misfit import JsonNumber
+from twofold._signature.plain import PlainValues, plain_values
 from twofold._signature.promises import broken_promises
 from twofold._signature.shape import Shape
 from twofold._signature.signature import Coerced, Signature
@@ -33,6 +35,7 @@ from twofold._signature.types import (
 __all__ = [
     "MISSING",
     "UNCONSTRAINED",
+    "Answering",
     "Binding",
     "Bool",
     "Bytes",
@@ -46,6 +49,7 @@ __all__ = [
     "Int",
     "JsonNumber",
     "List",
+    "PlainValues",
     "Scalar",
     "Shape",
     "Signature",
@@ -57,6 +61,7 @@ __all__ = [
     "arrow_schema",
     "arrow_type",
     "broken_promises",
+    "plain_values",
     "read_hints",
     "type_name",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from twofold._signature.construct import compile_call, compile_row_call, struct_row_from_user
+from twofold._signature.construct import Answering, compile_call, compile_row_call, struct_row_from_user
 from twofold._signature.containers import Container
 from twofold._signature.reading import Reading, StructReading
 from twofold._signature.types import Field
@@ -85,18 +85,19 @@ class Binding:
         container = self._container
         return "arrow" if container == "table" or container == "record_batch" else container
 
-    def caller(self, function: Callable[..., Any]) -> Callable[[Row], Any]:
+    def caller(self, function: Callable[..., Any], answering: Answering | None = None) -> Callable[[Row], Any]:
         """The function as one that takes a canonical row (form "rows"). Compiled here, so ask once per model.
 
-        The result is what the user's function returns (a coroutine where it is async). Raises BadRow, before the call,
-        where a class of the user's refuses the row.
+        The result is what the user's function returns (a coroutine where it is async), or the row that `answering`
+        makes of it. Raises BadRow, before the call, where a class of the user's refuses the row.
         """
         if not isinstance(self._parameters, StructReading):
-            return compile_call(function, [(p.name, p.keyword_only, p.reading) for p in self._parameters])
+            parameters = [(p.name, p.keyword_only, p.reading) for p in self._parameters]
+            return compile_call(function, parameters, answering)
         if self._row_keyword:
             inner, keyword = function, self._row_keyword
-            return compile_row_call(lambda value: inner(**{keyword: value}), self._parameters)
-        return compile_row_call(function, self._parameters)
+            return compile_row_call(lambda value: inner(**{keyword: value}), self._parameters, answering)
+        return compile_row_call(function, self._parameters, answering)
 
     @property
     def passes_values(self) -> bool:

@@ -7,14 +7,31 @@ A row function is called once per row, so no field may cost a dictionary, a loop
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from twofold._errors import BadRow, WrongResult, shorten
 from twofold._signature.reading import MemberReading, Reading, StructReading
 
-__all__ = ["compile_call", "compile_row_call", "struct_from_user", "struct_row_from_user", "struct_to_user"]
+__all__ = [
+    "Answering",
+    "compile_call",
+    "compile_row_call",
+    "struct_from_user",
+    "struct_row_from_user",
+    "struct_to_user",
+]
 
 Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What becomes of an answer: where `condition` (Python about `value`; "": never) holds it is its own canonical
+    value, else `finish` makes the row of it."""
+
+    condition: str
+    finish: Convert
 
 
 class _Source:
@@ -41,6 +58,18 @@ class _Source:
             return expression
         converted = f"{self.name(reading.to_user, 'convert')}({expression})"
         return f"(None if {expression} is None else {converted})" if reading.nullable else converted
+
+    def answer(self, call: str, answering: Answering | None) -> None:
+        """Lines that give what `call` answers, or the row of it."""
+        if answering is None:
+            self.lines.append(f"return {call}")
+            return
+        finish = self.name(answering.finish, "finish")
+        self.lines.append(f"value = {call}")
+        if answering.condition:
+            self.lines.append(f"return (value,) if {answering.condition} else {finish}(value)")
+        else:
+            self.lines.append(f"return {finish}(value)")
 
     def build(self, struct: StructReading, expressions: list[str]) -> None:
         """Lines that leave an instance in `made_value`; a ValueError of its own checks is the row's fault."""
@@ -91,26 +120,30 @@ def struct_to_user(struct: StructReading) -> Convert:
     return source.compile("value")
 
 
-def compile_row_call(function: Callable[..., Any], struct: StructReading) -> Convert:
-    """row tuple -> function(instance)."""
+def compile_row_call(
+    function: Callable[..., Any], struct: StructReading, answering: Answering | None = None
+) -> Convert:
+    """row tuple -> function(instance), or its answer as a row."""
     source = _Source()
     names = [f"v{at}" for at in range(len(struct.members))]
     source.lines.append(f"{', '.join(names)}, = row")
     source.build(struct, names)
-    source.lines.append(f"return {source.name(function, 'function')}(made_value)")
+    source.answer(f"{source.name(function, 'function')}(made_value)", answering)
     return source.compile("row")
 
 
-def compile_call(function: Callable[..., Any], parameters: list[tuple[str, bool, Reading]]) -> Convert:
-    """row tuple -> function(values); parameters are (name, keyword-only, reading)."""
-    if not any(keyword or reading.to_user for _, keyword, reading in parameters):
+def compile_call(
+    function: Callable[..., Any], parameters: list[tuple[str, bool, Reading]], answering: Answering | None = None
+) -> Convert:
+    """row tuple -> function(values), or its answer as a row; parameters are (name, keyword-only, reading)."""
+    if answering is None and not any(keyword or reading.to_user for _, keyword, reading in parameters):
         return lambda row: function(*row)
     source = _Source()
     names = [f"v{at}" for at in range(len(parameters))]
     values = [source.value(n, reading) for n, (_, _, reading) in zip(names, parameters, strict=True)]
     passed = [f"{p[0]}={value}" if p[1] else value for p, value in zip(parameters, values, strict=True)]
     source.lines.append(f"{', '.join(names)}, = row")
-    source.lines.append(f"return {source.name(function, 'function')}({', '.join(passed)})")
+    source.answer(f"{source.name(function, 'function')}({', '.join(passed)})", answering)
     return source.compile("row")
 
 

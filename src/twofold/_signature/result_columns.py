@@ -11,10 +11,14 @@ from typing import Any, Literal, NoReturn
 
 from twofold._errors import FieldError, WrongResult
 from twofold._signature.misfit import Misfit
+from twofold._signature.plain import plain_values
 from twofold._signature.types import UNCONSTRAINED, Bool, Date, Datetime, Field, Float, Int, Tensor, type_name
 from twofold._signature.values import STRICT, value_reader
 
 __all__ = ["Column", "ColumnReader"]
+
+MANY_CELLS = 64
+"""From here on a column is read at once; the answer of a request is better off as the row that it is written from."""
 
 Column = tuple[Literal["numpy", "arrow", "cells"], Any]
 
@@ -26,6 +30,7 @@ class ColumnReader:
         self.field = field
         self._from_user = from_user
         self._read_cell = value_reader(field)
+        self._plain = plain_values(field) if from_user is None else None
 
     def read(self, column: Any) -> Column:
         """The column in one of three forms: a NumPy array of the field's dtype, an Arrow array, canonical values.
@@ -93,9 +98,13 @@ class ColumnReader:
         if exact is not None and self.field.nullable and whole and not shape:
             return "numpy", np.ma.MaskedArray(exact, mask)
         if shape or data.dtype.kind not in "biuf":
-            missing = np.zeros(len(data), bool) if mask is None else mask.reshape(len(data), -1).all(axis=1)
+            if mask is None and (texts := self._texts(data)) is not None:
+                return "arrow", texts
             items = data.tolist() if data.dtype.kind != "M" and not shape else list(array)
-            return self._read_cells([None if gone else item for gone, item in zip(missing, items, strict=True)])
+            if mask is not None:
+                missing = mask.reshape(len(data), -1).all(axis=1)
+                items = [None if gone else item for gone, item in zip(missing, items, strict=True)]
+            return self._read_cells(items)
         import pyarrow as pa
 
         if data.dtype.kind == "f" and data.dtype.itemsize > 8:
@@ -111,7 +120,22 @@ class ColumnReader:
             self._refuse(misfits[row].inside(self.field.name).field_error(row))
         return "arrow", typed
 
+    def _texts(self, array: Any) -> Any:
+        """The column of a NumPy array of strings; None where that is not what this is or should be."""
+        if array.dtype.kind != "U" or len(array) < MANY_CELLS or self._plain is None or self._plain.kind is not str:
+            return None
+        from twofold._columns.texts import numpy_text_array
+
+        try:
+            return numpy_text_array(array)
+        except UnicodeEncodeError:  # half a character: found again, with its row, by reading one by one
+            return None
+
     def _read_cells(self, cells: list[Any]) -> Column:
+        if self._plain is not None and len(cells) >= MANY_CELLS:
+            column = self._plain.column(cells)
+            if column is not None:
+                return "arrow", column
         convert, read = self._from_user, self._read_cell
         found: list[Any] = []
         add = found.append
