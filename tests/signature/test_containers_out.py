@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from twofold._errors import WrongResult
+from twofold._signature import result_columns
 from twofold._signature.hints import read_hints
 from twofold._signature.shape import Shape
 
@@ -73,7 +74,14 @@ FITS = [
     (bool | None, np.ma.MaskedArray([True, False], [True, False]), [None, False]),
     (str, ["a", "b"], ["a", "b"]),
     (str, np.array(["a", "b"]), ["a", "b"]),
+    (str, np.array(["é", "a\0"]), ["é", "a"]),
+    (str, np.array(["a", "b"], object), ["a", "b"]),
+    (str | None, ["a", "b"], ["a", "b"]),
     (str | None, np.array(["a", None], object), ["a", None]),
+    (int, [1, np.int8(2)], [1, 2]),
+    (int | None, [1, None], [1, None]),
+    (bool, [True, np.bool_(False)], [True, False]),
+    (float, [1, 2], [1.0, 2.0]),
     (bytes, [b"a", bytearray(b"b")], [b"a", b"b"]),
     (datetime, np.array([WALL, WALL], "datetime64[us]"), [NOW, NOW]),
     (datetime, np.array(["2026-01-02"] * 2, "datetime64[ns]"), [datetime(2026, 1, 2, tzinfo=UTC)] * 2),
@@ -101,6 +109,13 @@ FITS = [
     (float, pa.record_batch({"prediction": [1.0, 2.0]}), [1.0, 2.0]),
     (t.Annotated[float, msgspec.Meta(ge=0, le=1)], np.array([0.0, 1.0]), [0.0, 1.0]),
 ]
+
+
+@pytest.fixture(params=["few", "many"], autouse=True)
+def _few_or_many(request, monkeypatch):
+    """Many answers are read as a column; the same here with two."""
+    if request.param == "many":
+        monkeypatch.setattr(result_columns, "MANY_CELLS", 1)
 
 
 @pytest.mark.parametrize(("result", "value", "expected"), FITS)
@@ -140,6 +155,16 @@ REFUSED = [
     (bool, np.array([0, 1]), "expected bool"),
     (str, np.array([1, 2]), "expected string, got 1"),
     (str, ["a", None], "row 1.*got null"),
+    (str, ["a", b"b"], "row 1.*expected string"),
+    (str, ["a", "\udfff"], "row 1.*half a character"),
+    (str, np.array(["a", "\udfff"]), "row 1.*half a character"),
+    (str, np.array(["a", None], object), "row 1.*got null"),
+    (int, [1, True], "row 1.*expected int64, got true"),
+    (int, [1, 2**63], "row 1.*9223372036854775808"),
+    (np.int8, [1, 300], "row 1.*300"),
+    (bool, [True, 1], "row 1.*expected bool"),
+    (float, [1, True], "row 1.*expected float64, got true"),
+    (float, [1, 10**400], "row 1.*out of the range"),
     (Color, ["red", "blue"], "row 1.*blue"),
     (datetime, np.array([WALL, "NaT"], "datetime64[us]"), "row 1.*got"),
     (datetime, np.array([0, 1], "datetime64[ns]"), "row 1.*finer than a microsecond"),
