@@ -236,8 +236,8 @@ def _one_pass(work: Work, tasks: list[SplitTask], runner: Runner, rows: int) -> 
         pieces = iter(read_split(task.file, work.input_schema, work.read_columns, work.piece_rows))
         piece: Piece | None
         while (piece := timed("read: Parquet to columns", next, pieces, None)) is not None:
-            read = timed("coerce: checked, into one array", work.reading.read, piece)
-            found: Answered = timed("model", answerer.answer, task, piece, read)
+            read = timed("coerce: each column checked", work.reading.read, piece)
+            found: Answered = timed("model, and its input as one array", answerer.answer, task, piece, read)
             timed("encode, write: Parquet, fsync", writer.take, found)
         timed("encode, write: Parquet, fsync", writer.take, task)
     return {what: seconds / rows for what, seconds in spent.items()}

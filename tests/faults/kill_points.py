@@ -73,6 +73,7 @@ def arm(at: int) -> None:
 
 def main(folder: Path, name: str, step: int) -> None:
     import_pyarrow()
+    joining.SYNC_BYTES = 1  # what is joined is flushed after each part
     output = folder / name.rstrip("/")
     state = folder / f"{output.name}.twofold"
     before = folder / "before"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Joining", "total"]
 
+SYNC_BYTES = 16 << 20
+"""How much is joined before it is flushed, while splits are still computed: little is left for the end."""
+
 
 class Joining:
     """Joins the parts of a run. Leaving the `with` without `finish` closes what is open; it is not wanted then."""
@@ -31,6 +34,7 @@ class Joining:
         self._whole = output.tmp / f"joined{output.format.suffix}"
         self._committed: set[int] = set()
         self._next = 0
+        self._unsynced_bytes = 0
         self._open = ExitStack()
         self._joiner: Joiner | None = None
 
@@ -50,8 +54,16 @@ class Joining:
         self._committed.add(index)
         while self._next in self._committed:
             if self._joiner is not None:
-                self._joiner.add(self._work.parts / self._tasks[self._next].name)
+                self._add(self._joiner, self._work.parts / self._tasks[self._next].name)
             self._next += 1
+
+    def _add(self, joiner: Joiner, part: Path) -> None:
+        joiner.add(part)
+        self._unsynced_bytes += part.stat().st_size
+        if self._unsynced_bytes >= SYNC_BYTES:
+            with writing(self._whole):
+                sync_file(self._whole)
+            self._unsynced_bytes = 0
 
     def finish(self, reports: Sequence[dict[str, Any]]) -> Path:
         """Flush the whole output and put the quarantine in its place. Returns what is to get the output's name."""
