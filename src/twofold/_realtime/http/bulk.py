@@ -27,9 +27,11 @@ from twofold._realtime.http.media import (
     NPY,
     Form,
     MediaType,
+    answer_forms,
     best_coding,
     best_form,
     media_type,
+    only_bytes,
 )
 from twofold._realtime.http.plain import PlainJson
 from twofold._realtime.http.problems import (
@@ -45,7 +47,6 @@ from twofold._realtime.http.waiting import answered
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 from twofold._runner import Result
-from twofold._signature import Bytes
 
 __all__ = ["Bodies", "read_content"]
 
@@ -64,14 +65,12 @@ class Bodies:
     """Requests to one model, in all forms that it reads and answers."""
 
     def __init__(self, service: Service) -> None:
-        inputs = service.signature.inputs
         self.service = service
         self._plain = PlainJson(service)
-        self._only_bytes = inputs[0].name if len(inputs) == 1 and isinstance(inputs[0].type, Bytes) else None
+        self._only_bytes = only_bytes(service.signature)
 
     async def answer(self, request: Request) -> Answer:
         """Read, ask, write. Raises Refusal; ClientDisconnect when nobody waits for it any more."""
-        from twofold._realtime.http.bulk_write import answer_forms
 
         within_s = deadline_s(request)
         form = self._form(media_type(request.headers.get("content-type", "")))
@@ -90,7 +89,6 @@ class Bodies:
         """What is hot enough for the fast lane: columns that are answered in the form in which they came."""
         if self._only_bytes is not None:
             return {}
-        from twofold._realtime.http.bulk_write import answer_forms
 
         able = answer_forms(self.service.signature, JSON)
         return {form.encode(): partial(self._begin_bulk, form) for form in (ARROW, NPY) if form in able}

@@ -28,9 +28,9 @@ from twofold._realtime.http.problems import (
     problem_of_failure,
 )
 from twofold._runner import Result
-from twofold._signature import Bool, Date, Datetime, Field, Float, Int, Signature, Tensor
+from twofold._signature import Signature
 
-__all__ = ["answer_forms", "bulk_answer"]
+__all__ = ["bulk_answer"]
 
 ERRORS: Final = "_error"
 CONTENT_TYPES: Final[dict[Form, bytes]] = {
@@ -39,26 +39,6 @@ CONTENT_TYPES: Final[dict[Form, bytes]] = {
     NPY: b"application/x-npy",
     CSV: b"text/csv; charset=utf-8",
 }
-
-
-def answer_forms(signature: Signature, asked_in: Form) -> list[Form]:
-    """The forms that answers can have, the one that is given where the client has no wish first."""
-    able: list[Form] = [JSON, ARROW, CSV]
-    if signature.outputs and all(map(_is_array, signature.outputs)):
-        able.append(NPY)
-    return sorted(able, key=lambda form: (form != asked_in, able.index(form)))
-
-
-def _is_array(field: Field) -> bool:
-    """Its answers are a column of numbers or times, with NaN or NaT for a null."""
-    match field.type:
-        case Bool() | Int():
-            return not field.nullable
-        case Float() | Datetime() | Date():
-            return True
-        case Tensor(item):
-            return not field.nullable or isinstance(item, Float)
-    return False
 
 
 def bulk_answer(signature: Signature, form: Form, result: Result) -> Answer:

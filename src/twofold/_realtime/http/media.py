@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from twofold._realtime.http.problems import Refusal
+from twofold._signature import Bool, Bytes, Date, Datetime, Field, Float, Int, Signature, Tensor
 
 __all__ = [
     "ARROW",
@@ -19,9 +20,11 @@ __all__ = [
     "Coding",
     "Form",
     "MediaType",
+    "answer_forms",
     "best_coding",
     "best_form",
     "media_type",
+    "only_bytes",
     "wants_json",
 ]
 
@@ -113,3 +116,29 @@ def _listed(text: str) -> list[tuple[str, float]]:
         if len(found) == LISTED:
             break
     return found
+
+
+def answer_forms(signature: Signature, asked_in: Form) -> list[Form]:
+    """The forms that answers can have, the one that is given where the client has no wish first."""
+    able: list[Form] = [JSON, ARROW, CSV]
+    if signature.outputs and all(map(_is_array, signature.outputs)):
+        able.append(NPY)
+    return sorted(able, key=lambda form: (form != asked_in, able.index(form)))
+
+
+def _is_array(field: Field) -> bool:
+    """Its answers are a column of numbers or times, with NaN or NaT for a null."""
+    match field.type:
+        case Bool() | Int():
+            return not field.nullable
+        case Float() | Datetime() | Date():
+            return True
+        case Tensor(item):
+            return not field.nullable or isinstance(item, Float)
+    return False
+
+
+def only_bytes(signature: Signature) -> str | None:
+    """The name of the only input, where that is bytes."""
+    inputs = signature.inputs
+    return inputs[0].name if len(inputs) == 1 and isinstance(inputs[0].type, Bytes) else None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.media import ARROW, CSV, JSON, NPY, answer_forms, only_bytes
 from twofold._realtime.http.openapi_chat import chat_paths
 from twofold._realtime.http.openapi_oip import oip_paths, oip_schemas
 from twofold._realtime.http.openapi_parts import (
@@ -77,6 +78,12 @@ def _pages(_: Catalog) -> Json:
     }
 
 
+COLUMNS = {
+    ARROW: "An Arrow IPC stream, a column for each field.",
+    NPY: "A .npy file: a column for each field in order, or fields with their names; rows alone where there is one.",
+    CSV: "CSV in UTF-8; the first line has the names of the fields.",
+}
+
 # Each protocol describes its paths.
 PATHS: tuple[Callable[[Catalog], Json], ...] = (_model_paths, chat_paths, oip_paths, _health_paths, _pages)
 
@@ -113,16 +120,36 @@ def _predict(service: Service, at: int) -> Json:
         "description": "A list with a row that does not fit is refused as a whole (422), naming up to ten rows. Rows "
         "on which the model fails leave the others their answers: 200, with an `error` item in their place.",
         "parameters": TERMS,
-        "requestBody": {"required": True, "content": {"application/json": body}},
+        "requestBody": {"required": True, "content": {"application/json": body, **_other_bodies(service)}},
         "responses": {
             "200": {
                 "description": "One answer for one row; for a list, a list of the same length and order.",
                 "headers": {**headers(), "Twofold-Failed-Rows": {"$ref": "#/components/headers/FailedRows"}},
-                "content": {"application/json": {"schema": answers}, **(_events() if service.streams else {})},
+                "content": {
+                    "application/json": {"schema": answers},
+                    **{
+                        form: {"schema": _columns(form)}
+                        for form in answer_forms(service.signature, JSON)
+                        if form != JSON
+                    },
+                    **(_events() if service.streams else {}),
+                },
             },
             **predict_problems(),
         },
     }
+
+
+def _other_bodies(service: Service) -> Json:
+    """What a model reads beside JSON: bulk, or the bytes of the only field."""
+    if only_bytes(service.signature):
+        about = "The value of the field, as it is; under any type but application/json."
+        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "description": about}}}
+    return {form: {"schema": _columns(form)} for form in (ARROW, NPY, CSV)}
+
+
+def _columns(form: str) -> Json:
+    return {"type": "string", "format": "binary", "description": COLUMNS[form]}
 
 
 def _events() -> Json:

@@ -22,6 +22,7 @@ from twofold._realtime.http.lane_request import LanePath
 __all__ = ["serve_http"]
 
 ON_THE_WIRE_S: Final = 0.1
+OPEN_FILES: Final = 1 << 16
 # How long a connection on which nothing is asked is kept for one more request, when the server ends.
 PARTING_S: Final = 1.0
 
@@ -45,6 +46,7 @@ async def serve_http(
     once connections are accepted. `access`: who may ask, and how. `share`: the board of the processes that accept on
     "http", and this one's place on it.
     """
+    _allow_open_files()
 
     def server_on(app: ASGIApp, lane: Mapping[bytes, LanePath], **of_http: Any) -> _Server:
         config = uvicorn.Config(
@@ -81,6 +83,19 @@ async def _serve(server: _Server, sock: socket.socket) -> None:
     finally:
         for connection in list(server.server_state.connections):  # what the drain's limit, or our caller, cuts off
             connection.transport.abort()
+
+
+def _allow_open_files() -> None:
+    """A connection is an open file, of which systems allow few where nobody asks for more."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _Server(uvicorn.Server):

@@ -36,24 +36,36 @@ function responses(operation) {
   return [element("h3", {}, "Responses"), table(["Status", "Meaning", "Type"], rows)];
 }
 
-function predictSection(description) {
-  const operation = description.paths["/predict"].post;
-  const { Row, Answer, FieldError } = description.components.schemas;
-  const shown = [heading("post", "/predict"), prose(description.info.description), prose(operation.description),
-    element("h3", {}, "A row"), fieldTable(Row)];
-  const examples = operation.requestBody.content["application/json"].examples;
-  if (examples) {
-    const text = JSON.stringify(examples.row.value).replaceAll("'", "'\\''");
+const isModel = (path) => path === "/predict" || /^\/models\/[^/]+\/predict$/.test(path);
+
+// The sections of the models: the first one, which is at /predict too, and the others under their names.
+function modelPaths(description) {
+  const named = Object.keys(description.paths).filter((path) => path !== "/predict" && isModel(path));
+  return ["/predict", ...named.slice(1)];
+}
+
+function predictSection(description, path) {
+  const operation = description.paths[path].post;
+  const json = operation.requestBody.content["application/json"];
+  const named = (schema) => description.components.schemas[schema.$ref.split("/").pop()];
+  const row = named(json.schema.oneOf[0]);
+  const answer = named(operation.responses["200"].content["application/json"].schema.oneOf[0]);
+  const shown = [heading("post", path), prose(description.info.description), prose(operation.description),
+    element("h3", {}, "A row"), fieldTable(row)];
+  if (json.examples) {
+    const text = JSON.stringify(json.examples.row.value).replaceAll("'", "'\\''");
     shown.push(element("h3", {}, "Example"), code(
-      `curl ${location.origin}/predict \\\n  -H 'content-type: application/json' \\\n  -d '${text}'`));
+      `curl ${location.origin}${path} \\\n  -H 'content-type: application/json' \\\n  -d '${text}'`));
   }
-  shown.push(element("h3", {}, "An answer"), fieldTable(Answer), ...responses(operation),
-    element("h3", {}, "Errors of a 422, one for each value"), fieldTable(FieldError));
+  const others = Object.keys(operation.requestBody.content).filter((type) => type !== "application/json");
+  if (others.length) shown.push(prose(`Other types of a body: ${others.map((type) => `\`${type}\``).join(", ")}.`));
+  shown.push(element("h3", {}, "An answer"), fieldTable(answer), ...responses(operation),
+    element("h3", {}, "Errors of a 422, one for each value"), fieldTable(description.components.schemas.FieldError));
   return element("section", {}, ...shown);
 }
 
 function otherSection(description) {
-  const rows = Object.entries(description.paths).filter(([path]) => path !== "/predict").flatMap(([path, methods]) =>
+  const rows = Object.entries(description.paths).filter(([path]) => !isModel(path)).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => [
       element("span", {}, element("span", { class: "method" }, method.toUpperCase()), element("a", { href: path }, path)),
       operation.summary, Object.keys(operation.responses).join(", "),
@@ -73,7 +85,7 @@ async function start() {
   document.getElementById("name").textContent = description.info.title;
   document.getElementById("summary").textContent = `${description.info.summary} Version ${description.info.version}.`;
   document.getElementById("docs").replaceChildren(
-    predictSection(description), otherSection(description), schemaSection(description));
+    ...modelPaths(description).map((path) => predictSection(description, path)), otherSection(description), schemaSection(description));
 }
 
 start().catch((error) => {

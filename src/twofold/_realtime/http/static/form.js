@@ -4,6 +4,7 @@ import { element, limitsInWords, reading, readDescription, typeInWords } from "/
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 const byId = (id) => document.getElementById(id);
 
+let target = "/predict"; // the path of the model that is chosen
 let fields = []; // {name, required, control, wrong, read(): JSON text or null (leave out), fill(value)}
 
 // The text of a field as JSON text. Numbers stay as typed: JavaScript would round large ones.
@@ -90,7 +91,7 @@ function showCurl() {
   if (text === null) return;
   const quoted = text.replaceAll("'", "'\\''");
   byId("curl").textContent =
-    `curl ${location.origin}/predict \\\n  -H 'content-type: application/json' \\\n  -d '${quoted}'`;
+    `curl ${location.origin}${target} \\\n  -H 'content-type: application/json' \\\n  -d '${quoted}'`;
 }
 
 function showAnswer(status, text, milliseconds) {
@@ -129,7 +130,7 @@ async function send(event) {
   byId("send").disabled = true;
   const begun = performance.now();
   try {
-    const response = await fetch("/predict", {
+    const response = await fetch(target, {
       method: "POST", headers: { "content-type": "application/json" }, body: text,
     });
     const answer = await response.text();
@@ -152,13 +153,17 @@ async function showHealth() {
   }
 }
 
-async function start() {
-  const description = await readDescription();
-  document.title = `${description.info.title} · twofold`;
-  byId("name").textContent = description.info.title;
-  byId("version").textContent = description.info.version;
-  const row = description.components.schemas.Row;
-  const example = description.paths["/predict"].post.requestBody.content["application/json"].examples?.row?.value;
+// Path -> operation of each model: `/predict` alone where there is but one.
+function modelsOf(description) {
+  const named = Object.entries(description.paths).filter(([path]) => /^\/models\/[^/]+\/predict$/.test(path));
+  return named.length > 1 ? named : [["/predict", description.paths["/predict"]]];
+}
+
+function showModel(description, path) {
+  target = path;
+  const body = description.paths[path].post.requestBody.content["application/json"];
+  const row = description.components.schemas[body.schema.oneOf[0].$ref.split("/").pop()];
+  const example = body.examples?.row?.value;
   const required = new Set(row.required ?? []);
   fields = Object.entries(row.properties ?? {}).map(([name, schema], index) =>
     makeField(name, schema, required.has(name), index));
@@ -169,7 +174,21 @@ async function start() {
   };
   fill();
   byId("example").hidden = example === undefined;
-  byId("example").addEventListener("click", fill);
+  byId("example").onclick = fill;
+}
+
+async function start() {
+  const description = await readDescription();
+  document.title = `${description.info.title} · twofold`;
+  byId("name").textContent = description.info.title;
+  byId("version").textContent = description.info.version;
+  const models = modelsOf(description);
+  const choice = byId("model");
+  choice.replaceChildren(...models.map(([path]) =>
+    element("option", { value: path }, decodeURIComponent(path.split("/")[2] ?? ""))));
+  byId("models").hidden = models.length < 2;
+  choice.addEventListener("change", () => showModel(description, choice.value));
+  showModel(description, models[0][0]);
   byId("form").addEventListener("submit", send);
   byId("form").addEventListener("input", showCurl);
   byId("copy").addEventListener("click", () => navigator.clipboard?.writeText(byId("curl").textContent));
