@@ -55,7 +55,7 @@ def test_pieces_in_order(pieces: Pieces):
     sent = events(piece("O"), ": still here\n\n" + piece("d")[:9], piece("d")[9:], END)
     with Scripted([sent]) as server:
         assert pieces(twofold.connect(server.url), 7) == ["O", "d"]
-        assert "Accept: text/event-stream\r\n" in server.heads[0]
+        assert "\r\nAccept: text/event-stream" in server.heads[0]
 
 
 def test_a_model_that_does_not_yield_answers_in_one_piece(pieces: Pieces):

@@ -119,17 +119,25 @@ def status(port: int, path: str, body: bytes | None = None, **headers: str) -> i
 
 
 @pytest.fixture
+def metrics() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture
 def port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
 
 
-def test_the_deployment_serves_is_probed_and_drains(deployment: dict[str, Any], folder: Path, port: int):
-    """The args of the manifest, but for the port, on loopback."""
+def test_the_deployment_serves_is_probed_and_drains(deployment: dict[str, Any], folder: Path, port: int, metrics: int):
+    """The args of the manifest, but for the ports, on loopback."""
     served = container(deployment["template"])
     changed = {
         "--port=8000": f"--port={port}",
+        "--metrics-port=9000": f"--metrics-port={metrics}",
         "--host=0.0.0.0": "--host=127.0.0.1",
         "--drain-delay=5": "--drain-delay=1",
     }
@@ -145,6 +153,8 @@ def test_the_deployment_serves_is_probed_and_drains(deployment: dict[str, Any], 
         while status(port, paths["startup"]) != 200 and time.monotonic() < until:
             time.sleep(0.05)
         assert [status(port, paths[name]) for name in ("liveness", "readiness")] == [200, 200]
+        assert {"name": "metrics", "containerPort": int(flags(served["args"])["metrics-port"])} in served["ports"]
+        assert status(metrics, "/metrics", Authorization="Bearer s3cret") == 200
         process.send_signal(signal.SIGTERM)
         time.sleep(0.4)
         assert status(port, "/predict", b'{"amount": 5}') == 401
