@@ -178,7 +178,10 @@ def test_inline_by_hand_stays_inline(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "how"), [("fickle", "hold"), ("slow", "hold")])
-def test_no_orphan_when_the_parent_is_killed(file: Path, name: str, how: str) -> None:
+def test_no_orphan_when_the_parent_is_killed(
+    file: Path, name: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with serving(f"{file}:{name}", "--workers", "2") as server:
         wait_for(lambda: len(server.workers("model")) == 2)
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -187,6 +190,7 @@ def test_no_orphan_when_the_parent_is_killed(file: Path, name: str, how: str) ->
             server.process.kill()
             server.process.wait()
             wait_for(lambda: not marked(server.mark), timeout_s=2.0)
+    assert list(tmp_path.iterdir()) == []  # nothing is left behind
 
 
 @pytest.mark.parametrize(

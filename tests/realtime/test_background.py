@@ -65,6 +65,15 @@ class TestWorkers:
         with twofold.serve(twofold.load(models.parity), background=True, workers=1, layout="inline") as served:
             assert twofold.connect(served.url)(8) == "Even"
 
+    def test_several_models_each_under_its_name(self, file: Path):
+        both = {"first": file, "second": twofold.load(models.parity)}
+        with twofold.serve(both, background=True, workers=1, layout="inline") as served:
+            assert twofold.connect(served.url)(7).startswith("Odd by ")
+            assert twofold.connect(served.url, model="second")(8) == "Even"
+        for wrong in ({}, {"a/b": file}):
+            with pytest.raises(UsageError):
+                twofold.serve(wrong, background=True)
+
     def test_a_lost_worker_is_told_and_replaced(self, file: Path):
         with twofold.serve(file, background=True, workers=1, layout="isolate") as served:
             client = twofold.connect(served.url)
@@ -114,6 +123,13 @@ class TestThreads:
         assert line.startswith("twofold: half was defined in this session, so that threads of this process serve it.")
         with pytest.raises(Unreachable):
             client(3)
+
+    def test_it_has_no_file_to_watch(self):
+        def half(number: float) -> float:
+            return number / 2
+
+        with pytest.raises(UsageError, match="defined in this session"):
+            twofold.serve(local(half), background=True, reload=True)
 
     def test_it_sees_what_this_process_has(self):
         seen: list[int] = []

@@ -105,6 +105,10 @@ def serve(
     if here is None:
         references = _as_json(_references(model))
         return Served(lambda announce: Server(references, options, announce))
+    if options.reload:
+        raise UsageError(
+            f"reload=True watches a model's files, and {here.name} was defined in this session: it has none."
+        )
     from twofold._realtime.threaded import ThreadedServer
 
     print(

@@ -98,13 +98,13 @@ class ThreadedServer:
         )
         where = f"twofold serving {model.name} (version {model.version}) at {self.url}"
         catalog = Catalog([service])
-        access = access_of(options)
+        access, drain_s = access_of(options), options.drain_timeout_s
         protocols = serve_http(
             catalog,
             self._sockets,
             stop=self._stop,
             on_ready=lambda: self._announce(where),
-            drain_s=options.deadline_s,
+            drain_s=drain_s,
             access=access,
         )
-        await beside_grpc(protocols, catalog, self._sockets, stop=self._stop, drain_s=options.deadline_s, access=access)
+        await beside_grpc(protocols, catalog, self._sockets, stop=self._stop, drain_s=drain_s, access=access)
