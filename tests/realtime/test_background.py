@@ -66,10 +66,11 @@ class TestWorkers:
             assert twofold.connect(served.url)(8) == "Even"
 
     def test_several_models_each_under_its_name(self, file: Path):
-        both = {"first": file, "second": twofold.load(models.parity)}
+        both: dict[str, Any] = {"first": file, "second": twofold.load(models.parity)}
         with twofold.serve(both, background=True, workers=1, layout="inline") as served:
             assert twofold.connect(served.url)(7).startswith("Odd by ")
             assert twofold.connect(served.url, model="second")(8) == "Even"
+        wrong: dict[str, Any]
         for wrong in ({}, {"a/b": file}):
             with pytest.raises(UsageError):
                 twofold.serve(wrong, background=True)
@@ -231,7 +232,10 @@ def test_the_end_of_the_process_ends_it_all(tmp_path: Path, file: Path, words: t
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (code, "Odd 3.5\n")
-    (line,) = [line for line in done.stderr.splitlines() if line != "enough"]
+    # on a busy machine asyncio's debug mode finds a step of the loop slow
+    said = [line for line in done.stderr.splitlines() if line != "enough" and not line.startswith("Executing <")]
+    assert len(said) == 1, said
+    (line,) = said
     assert line.startswith("twofold: half was defined in this session")
     assert marked(mark) == []
 
