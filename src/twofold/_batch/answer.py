@@ -13,7 +13,7 @@ from twofold._batch.report import summary
 from twofold._errors import FieldError, RowFailure, RunStopped
 
 if TYPE_CHECKING:
-    from twofold._batch.mapping import Read
+    from twofold._batch.mapping import Read, Rows
     from twofold._batch.sources import Piece
     from twofold._batch.work import SplitTask
     from twofold._columns import Batch
@@ -129,14 +129,17 @@ class Answerer:
         failures = {row: RowFailure("row_does_not_fit", why) for row, (_, why) in piece.broken.items()}
         for at, errors in read.misfits.items():
             failures[whole[at]] = _misfit(errors)
-        batch = read.batch
-        good = np.asarray(whole) if read.good is None else np.asarray(whole)[read.good]
+        rows = read.rows
+        # An array made of a range goes through Python integers, one by one.
+        good = np.arange(piece.n_rows) if isinstance(whole, range) else np.asarray(whole)
+        if read.good is not None:
+            good = good[read.good]
         keep = self._give_up(task, piece, good, failures)
         if keep is not None:
-            batch, good = batch.take(keep), good[keep]
+            rows, good = rows.take(keep), good[keep]
         if failures:
             self._called(task, len(failures), {piece.first_row + row: failure for row, failure in failures.items()})
-        outputs, lost = self._compute(task, batch, good, piece.first_row)
+        outputs, lost = self._compute(task, rows, good, piece.first_row)
         for at, failure in lost.items():
             failures[int(good[at])] = failure
         answered = keep
@@ -165,19 +168,19 @@ class Answerer:
         return np.array(keep, dtype=np.int64)
 
     def _compute(
-        self, task: SplitTask, batch: Batch, good: np.ndarray, first_row: int
+        self, task: SplitTask, rows: Rows, good: np.ndarray, first_row: int
     ) -> tuple[Batch | None, dict[int, RowFailure]]:
         from twofold._columns import Batch
 
         outputs: list[Batch] = []
         failures: dict[int, RowFailure] = {}
-        for start in range(0, batch.n_rows, self._batch_rows):
-            stop = min(start + self._batch_rows, batch.n_rows)
+        for start in range(0, rows.n_rows, self._batch_rows):
+            stop = min(start + self._batch_rows, rows.n_rows)
             lost: list[RowFailure] = []
             for low, high in self._steps(task, good, first_row, start, stop):
                 self._watch.calling(task.index, first_row + int(good[low]), first_row + int(good[high - 1]) + 1)
                 began = time.perf_counter()
-                result = self._runner.run(batch if high - low == batch.n_rows else batch.slice(low, high))
+                result = self._runner.run(rows.slice(low, high))
                 if self._pace is not None:
                     self._pace.took(high - low, time.perf_counter() - began)
                 failed = {first_row + int(good[low + at]): failure for at, failure in result.failures.items()}

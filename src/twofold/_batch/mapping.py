@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from twofold._columns import Batch
 from twofold._errors import FieldError, InputError, UsageError
 from twofold._signature import Coerced, Field, List, Signature, Tensor
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
     from twofold._batch.sources import Piece
-    from twofold._columns import Batch
 
 __all__ = ["Columns", "Read", "Reading", "match_columns", "named"]
 
@@ -122,10 +123,43 @@ class Read:
     """The rows of a piece that fit. `good` are their positions among its whole rows (None: all fit); `misfits` has the
     others; `items` are the same rows with each item of a vector from a range in a column of its own."""
 
-    batch: Batch
+    rows: Rows
     good: np.ndarray | None
     misfits: dict[int, list[FieldError]]
     items: Batch
+
+    @property
+    def batch(self) -> Batch:
+        """All rows at once, as the model gets them."""
+        return self.rows.slice(0, self.rows.n_rows)
+
+
+class Rows:
+    """Rows as the model gets them. Vectors from ranges are put together for one call at a time: 30 columns of a few
+    thousand rows fit into the processor's cache, and no second copy of a piece waits in memory."""
+
+    def __init__(self, reading: Reading, items: Batch) -> None:
+        self.n_rows = items.n_rows
+        self._reading = reading
+        self._items = items
+        self._columns: dict[str, list[np.ndarray]] = {}
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Rows start <= i < stop."""
+        items = self._items if start == 0 and stop >= self.n_rows else self._items.slice(start, stop)
+        if not self._reading.vectors:
+            return items
+        return self._reading.put_together(items, lambda names: [column[start:stop] for column in self._arrays(names)])
+
+    def take(self, positions: np.ndarray) -> Rows:
+        """The rows at these positions."""
+        return Rows(self._reading, self._items.take(positions))
+
+    def _arrays(self, names: list[str]) -> list[np.ndarray]:
+        found = self._columns.get(names[0])
+        if found is None:
+            found = self._columns[names[0]] = [self._items.numpy(name) for name in names]
+        return found
 
 
 class Reading:
@@ -136,18 +170,20 @@ class Reading:
         self.columns = columns
         self._of: dict[str, str] = {}
         """What the coercion calls a value -> its column."""
+        self.vectors: dict[str, list[str]] = {}
+        """Field that is put together from a range -> what the coercion calls its items."""
         fields: list[Field] = []
         for field in signature.inputs:
             where = columns.get(field.name)
             if isinstance(where, list):
                 items = [_item(field, index) for index in range(len(where))]
                 fields.extend(items)
+                self.vectors[field.name] = [item.name for item in items]
                 self._of.update(zip([item.name for item in items], where, strict=True))
             else:
                 fields.append(field)
                 if where is not None:
                     self._of[field.name] = where
-        self._whole = len(fields) == len(signature.inputs)
         self._by_item = Signature(tuple(fields), (), nulls_as_nan=signature.nulls_as_nan)
         self._by_name = all(name == column for name, column in self._of.items())
         self._fields = {field.name: field for field in fields}
@@ -164,16 +200,15 @@ class Reading:
 
     def read(self, piece: Piece) -> Read:
         """The whole rows of a piece. Field errors name an item of a vector as `features[3]`."""
-        coerced = self._coerce(self._by_item, self._of, piece)
-        batch = coerced.batch if self._whole else self._put_together(coerced.batch)
-        return Read(batch, coerced.good, coerced.misfits, coerced.batch)
+        return self._as_read(self._coerce(self._by_item, self._of, piece))
 
     def read_table(self, table: pa.Table) -> Read:
         """The same for all rows of an Arrow table."""
         columns = {name: table.column(column) for name, column in self._of.items()}
-        coerced = self._by_item.read_arrow(columns, table.num_rows)
-        batch = coerced.batch if self._whole else self._put_together(coerced.batch)
-        return Read(batch, coerced.good, coerced.misfits, coerced.batch)
+        return self._as_read(self._by_item.read_arrow(columns, table.num_rows))
+
+    def _as_read(self, coerced: Coerced) -> Read:
+        return Read(Rows(self, coerced.batch), coerced.good, coerced.misfits, coerced.batch)
 
     def typed(self, column: str, read: Read) -> pa.Array:
         """The values of a column in the type of the field that reads it, for the rows that fit."""
@@ -201,40 +236,36 @@ class Reading:
             return signature.read_text(columns, piece.n_whole)
         return signature.read_arrow(columns, piece.n_whole)
 
-    def _put_together(self, batch: Batch) -> Batch:
+    def put_together(self, items: Batch, arrays: Callable[[list[str]], list[np.ndarray]]) -> Batch:
+        """These rows, with each vector from a range in one column; `arrays` gives columns of numbers, by name."""
         import pyarrow as pa
 
-        from twofold._columns import Batch
-
-        arrow = batch.arrow()
-        arrays = []
-        for field in self.signature.inputs:
-            where = self.columns.get(field.name)
-            if isinstance(where, list):
-                arrays.append(self._vector(field, batch, len(where)))
-            else:
-                arrays.append(arrow.column(self._by_item.input_schema.get_field_index(field.name)))
-        return Batch.from_arrow(pa.RecordBatch.from_arrays(arrays, schema=self.signature.input_schema))
-
-    def _vector(self, field: Field, batch: Batch, n_items: int) -> pa.Array:
-        import numpy as np
-        import pyarrow as pa
-
-        from twofold._columns import Batch
-
+        columns = []
         schema = self.signature.input_schema
-        at = schema.get_field_index(field.name)
-        names = [_item(field, index).name for index in range(n_items)]
-        if isinstance(field.type, Tensor):
-            stacked = np.stack([batch.numpy(name) for name in names], axis=1)
-            shaped = stacked.reshape(batch.n_rows, *field.type.shape)
-            only = Batch.from_numpy(pa.schema([schema.field(at)]), {field.name: shaped})
-            return only.arrow().column(0)
-        arrow = batch.arrow()
-        items = pa.concat_arrays([arrow.column(arrow.schema.get_field_index(name)) for name in names])
-        order = np.arange(batch.n_rows * n_items).reshape(n_items, batch.n_rows).T.reshape(-1)
-        offsets = pa.array(np.arange(batch.n_rows + 1) * n_items, pa.int32())
-        return pa.ListArray.from_arrays(offsets, items.take(pa.array(order)), type=schema.field(at).type)
+        for at, field in enumerate(self.signature.inputs):
+            names = self.vectors.get(field.name)
+            if names is None:
+                columns.append(items.arrow().column(self._by_item.input_schema.get_field_index(field.name)))
+            elif isinstance(field.type, Tensor):
+                stacked = np.stack(arrays(names), axis=1).reshape(items.n_rows, *field.type.shape)
+                if len(self.signature.inputs) == 1:
+                    return Batch.from_numpy(schema, {field.name: stacked})
+                columns.append(Batch.from_numpy(pa.schema([schema.field(at)]), {field.name: stacked}).arrow().column(0))
+            else:
+                columns.append(_lists(items, names, schema.field(at).type))
+        return Batch.from_arrow(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def _lists(items: Batch, names: list[str], kind: pa.DataType) -> pa.Array:
+    """Columns of items -> a column of lists, one item of each column in every list."""
+    import pyarrow as pa
+
+    n_rows, n_items = items.n_rows, len(names)
+    arrow = items.arrow()
+    values = pa.concat_arrays([arrow.column(arrow.schema.get_field_index(name)) for name in names])
+    order = np.arange(n_rows * n_items).reshape(n_items, n_rows).T.reshape(-1)
+    offsets = pa.array(np.arange(n_rows + 1) * n_items, pa.int32())
+    return pa.ListArray.from_arrays(offsets, values.take(pa.array(order)), type=kind)
 
 
 def _item(field: Field, index: int) -> Field:

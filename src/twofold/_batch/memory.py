@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twofold._batch.mapping import Reading, match_columns, named
+from twofold._batch.mapping import Reading, Rows, match_columns, named
 from twofold._columns import Batch
 from twofold._errors import FieldError, InputError, RowFailure, RowsDoNotFit, RunStopped, UsageError
 from twofold._options import BatchOptions
@@ -67,20 +67,20 @@ def _rows(model: Model, data: list[Any], options: BatchOptions) -> list[Any]:
     return [dict(zip(names, row, strict=True)) for row in answers]
 
 
-def _answers(model: Model, batch: Batch, options: BatchOptions) -> Batch:
+def _answers(model: Model, rows: Batch | Rows, options: BatchOptions) -> Batch:
     """The outputs of all rows, called in batches of at most `batch_rows`."""
     batch_rows = options.batch_rows or BATCH_ROWS
     runner = Runner(model)
     outputs: list[Batch] = []
     failures: dict[int, RowFailure] = {}
-    for start in range(0, batch.n_rows, batch_rows):
-        result = runner.run(batch.slice(start, start + batch_rows))
+    for start in range(0, rows.n_rows, batch_rows):
+        result = runner.run(rows.slice(start, start + batch_rows))
         outputs.append(result.outputs)
         failures.update({start + at: failure for at, failure in result.failures.items()})
     if failures:
         shown = [f"  row {row}: {failures[row].message}" for row in sorted(failures)[:SHOWN_FAILURES]]
         raise RunStopped(
-            f"{len(failures):,} of {batch.n_rows:,} rows have no answer. Mend the rows or the model; with a path as "
+            f"{len(failures):,} of {rows.n_rows:,} rows have no answer. Mend the rows or the model; with a path as "
             "input and one as output, such rows are put aside in a quarantine instead.\n" + "\n".join(shown),
             failures=failures,
         )
@@ -95,7 +95,7 @@ def _columns(model: Model, table: pa.Table, options: BatchOptions, taken: Sequen
     read = reading.read_table(table)
     if read.misfits:
         raise RowsDoNotFit([error for row in sorted(read.misfits) for error in _at(row, read.misfits[row])])
-    answers = _answers(model, read.batch, options).arrow()
+    answers = _answers(model, read.rows, options).arrow()
     columns: list[tuple[str, pa.Array]] = []
     for field in signature.outputs:
         name = options.rename.get(field.name, field.name)

@@ -22,17 +22,17 @@ def row_seconds(model: Model, work: Work, task: SplitTask) -> float | None:
     piece = next(pieces, None)
     if piece is None:
         return None
-    batch = work.reading.read(piece).batch
+    rows = work.reading.read(piece).rows
     runner = Runner(model)
     together = max(model.concurrency or 1, model.threads or 1) if model.form == "rows" else 1
     row_s: float | None = None
     start = 0
     for n_rows in PROBE_ROWS:
-        stop = min(start + n_rows, batch.n_rows)
+        stop = min(start + n_rows, rows.n_rows)
         if stop == start or (row_s is not None and row_s * (stop - start) > PROBE_MOST_S):
             break
         began = time.perf_counter()
-        runner.run(batch.slice(start, stop))
+        runner.run(rows.slice(start, stop))
         took_s = time.perf_counter() - began
         if start:  # the very first call warms up
             row_s = took_s / max(stop - start, together)
