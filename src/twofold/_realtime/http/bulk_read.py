@@ -39,10 +39,10 @@ def read_bulk(body: bytes, form: Form, signature: Signature, max_bytes: int) -> 
     missing = signature.missing(columns)
     if missing:
         errors = [FieldError(0, name, "a column", "none", f"there is no column {name!r}") for name in missing]
-        there = ", ".join(map(repr, columns)) or "none"
+        fields = shorten(", ".join(field.name for field in signature.inputs), 500)
         raise Refusal(
             "row_does_not_fit",
-            f"The body has no column {', '.join(map(repr, missing))}. It has {shorten(there, 500)}.",
+            f"The body has no column {', '.join(map(repr, missing))}. The model's fields are {fields}.",
             errors[:ERRORS_SHOWN],
         )
     known = {field.name: columns[field.name] for field in signature.inputs if field.name in columns}
