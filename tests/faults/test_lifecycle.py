@@ -139,7 +139,7 @@ def test_a_reload_that_fails_keeps_the_old_model_and_says_why(tmp_path: Path) ->
             write(file, "'new'", before="raise ValueError('no licence')")
             wait_for(lambda: server.said("no licence"))
             (line,) = (line for line in server.lines if "no licence" in line)
-            assert "stays as it is" in line
+            assert "and nothing changes" in line
             write(file, "'new'", hints="n: int, amount: float")
             wait_for(lambda: server.said("the input 'amount' is new and required"))
             write(file, "1 / 0", before="twofold.model, model = twofold.model(example={'n': 3}), twofold.model")

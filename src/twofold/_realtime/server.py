@@ -284,7 +284,7 @@ class Server:
         """The new processes failed: keep the old ones."""
         current = self._current
         self._end_coming()
-        say(f"{current} stays as it is, because what was to replace it failed: {coming.failure}")
+        say(f"what was to replace {current} failed, and nothing changes: {coming.failure}")
         if not current.places:
             self._retry_s = time.monotonic() + self._retry.next_s()
 
@@ -345,7 +345,7 @@ class Server:
     def _replace_next(self) -> None:
         current = self._current
         if current.roll_failure:
-            say(f"{current} keeps its processes, because one to replace another failed: {current.roll_failure}")
+            say(f"a process of {current} could not be replaced, and the others stay: {current.roll_failure}")
             current.roll_failure, self._to_replace, self._replacing = "", [], False
         if not self._replacing or any(place.replaces is not None for place in current.places):
             return
