@@ -59,7 +59,7 @@ def _request() -> dict[str, Any]:
         _tensor("text", "BYTES", ["a", "b"]),
         {"name": "tags", "datatype": "BYTES", "shape": [2, 1], "data": ["x", "y"]},
     ]
-    return {"id": "1", "inputs": inputs, "outputs": [{"name": "prediction"}], "parameters": {"timeout": 0}}
+    return {"id": "1", "inputs": inputs, "outputs": [{"name": "prediction"}], "parameters": {"priority": 0}}
 
 
 def mutated(value: Any, chance: random.Random, odds: float = 0.08) -> Any:
@@ -102,7 +102,7 @@ def _plain(chance: random.Random) -> tuple[bytes, dict[str, str]]:
 
 
 def _oip_json(chance: random.Random) -> tuple[bytes, dict[str, str]]:
-    return _bent(_text(mutated(_request(), chance)), chance), {"content-type": "application/json"}
+    return _bent(_text(mutated(_request(), chance, 0.02)), chance), {"content-type": "application/json"}
 
 
 def _oip_binary(chance: random.Random) -> tuple[bytes, dict[str, str]]:

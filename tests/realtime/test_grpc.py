@@ -176,6 +176,14 @@ def test_two_calls_with_one_row_share_a_batch(channel: Any) -> None:
         assert list(words) == [b"Odd" if n % 2 else b"Even"]
 
 
+def test_a_connection_is_renewed_without_losing_a_call(channel: Any) -> None:
+    method = infer_method(channel)
+    for first in range(0, 9000, 100):
+        calls = [method.future(numbers(n), timeout=10) for n in range(first + 100, first + 200)]
+        for n, future in enumerate(calls, first + 100):
+            assert list(future.result().outputs[0].contents.bytes_contents) == [b"Odd" if n % 2 else b"Even"]
+
+
 @pytest.mark.parametrize(
     ("request_", "code", "said"),
     [

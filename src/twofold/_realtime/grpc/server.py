@@ -10,13 +10,12 @@ from typing import Final
 from twofold._realtime.accepting import Acceptor
 from twofold._realtime.board import GRPC, Board
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.grpc.connection import GrpcConnection, GrpcServerState
+from twofold._realtime.grpc.connection import ON_THE_WIRE_S, GrpcConnection, GrpcServerState
 from twofold._realtime.grpc.methods import methods_of
 from twofold._realtime.http.access import ANYBODY, Access
 
 __all__ = ["GrpcServer", "serve_grpc"]
 
-ON_THE_WIRE_S: Final = 0.1
 LOOKED_EVERY_S: Final = 0.02
 IDLE_S: Final = 600.0
 
