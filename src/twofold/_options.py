@@ -77,6 +77,9 @@ class ServeOptions:
     free one. `loop`: the event loop; "auto" takes uvloop where it is installed. `api_keys`: who sends one of them
     may ask (none: everybody; refused for a `host` that other machines can reach, unless `no_auth`). `cors_origins`:
     pages of these origins may ask from a browser. `tls_certificate` and `tls_key`: PEM files, to serve HTTPS.
+    `access_log`: a line for each request; `log_json`: all lines as JSON; `log_level`: the least that is shown of what
+    the model and its libraries log. `log_predictions`: the share of the answered rows, 0 to 1, that is kept in Parquet
+    files in `log_folder`.
     """
 
     host: str = "127.0.0.1"
@@ -98,6 +101,11 @@ class ServeOptions:
     cors_origins: Sequence[str] = ()
     tls_certificate: str | None = None
     tls_key: str | None = None
+    access_log: bool = False
+    log_json: bool = False
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    log_predictions: float = 0.0
+    log_folder: str = "twofold-predictions"
 
     def __post_init__(self) -> None:
         if not (self.api_keys or self.no_auth or _is_loopback(self.host)):
@@ -117,6 +125,12 @@ class ServeOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be more than 0, and {value} was given.")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise UsageError(f"log_level is debug, info, warning or error, and {self.log_level!r} was given.")
+        if not 0 <= self.log_predictions <= 1:
+            raise UsageError(
+                f"log_predictions is a share of the rows, from 0 to 1, and {self.log_predictions} was given."
+            )
         if not self.drain_delay_s >= 0:
             raise UsageError(f"drain_delay_s must be at least 0, and {self.drain_delay_s} was given.")
 

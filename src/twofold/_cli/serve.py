@@ -9,6 +9,7 @@ import click
 
 from twofold._cli.base import ModelChoice, at_least, option, subcommand
 from twofold._cli.several import models_options
+from twofold._cli.units import SHARE
 from twofold._errors import UsageError
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20, "gib": 2**30}
@@ -140,6 +141,28 @@ SIGHUP: the models are loaded again, and every process is replaced; no request i
     metavar="PORT",
     help="Answer the Open Inference Protocol over gRPC on this port, too (8001 is usual; 0 picks a free one).",
 )
+@option("--access-log", is_flag=True, help="Log a line for each request. Requests take longer then.")
+@option("--log-json", is_flag=True, help="All lines on standard error are JSON, one object a line.")
+@option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    help="The least that is shown of what the model and its libraries log. Of the server's own few lines `error` "
+    "leaves out all but errors.",
+)
+@option(
+    "--log-predictions",
+    type=SHARE,
+    metavar="SHARE",
+    help="Keep this share of the answered rows, 1% or 0.01, with their answers, in Parquet files.",
+)
+@option(
+    "--log-folder",
+    type=click.Path(file_okay=False),
+    default="twofold-predictions",
+    metavar="FOLDER",
+    help="Where these files are, in a folder for each model.",
+)
 def command(
     models: list[tuple[str, ModelChoice]],
     inline: bool,
@@ -149,6 +172,7 @@ def command(
     drain_delay: float,
     drain_timeout: float,
     api_key: str | None,
+    log_predictions: float | None,
     **rest: Any,
 ) -> int:
     """Answer requests for MODEL over HTTP, in real time.
@@ -170,6 +194,7 @@ def command(
         drain_delay_s=drain_delay,
         drain_timeout_s=drain_timeout,
         api_keys=read_keys(api_key),
+        log_predictions=log_predictions or 0.0,
         **rest,
     )
     return serve_references([(name, choice.ref()) for name, choice in models], options)

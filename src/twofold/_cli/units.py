@@ -1,4 +1,4 @@
-"""Options with units: "500ms", "10s", "2m"; "500/s", "30/min"."""
+"""Options with units: "500ms", "10s", "2m"; "500/s", "30/min"; "1%"."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["DURATION", "RATE"]
+__all__ = ["DURATION", "RATE", "SHARE"]
 
 SECONDS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 NUMBER = r"\s*(\d+(?:[_,]?\d+)*(?:\.\d+)?(?:e\d+)?)\s*"
@@ -49,5 +49,21 @@ class _Rate(_WithUnit):
         return number / seconds
 
 
+class _Share(_Type):
+    """A part of a whole: 1%, or 0.01; more than 0, at most all."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        found = re.fullmatch(NUMBER + r"(%?)\s*", str(value).lower())
+        share = float(re.sub("[_,]", "", found[1])) / (100 if found[2] else 1) if found else 0.0
+        if not 0 < share <= 1:
+            self.fail(f"{value!r} is no share. It looks like 1% or 0.01, more than 0 and at most 100%.", param, ctx)
+        return share
+
+
+SHARE = _Share()
 DURATION = _WithUnit("duration", r"([a-z]*)\s*", "10s, 500ms or 2m")
 RATE = _Rate("rate", r"(?:/\s*([a-z]+))?\s*", "500/s or 30/min")

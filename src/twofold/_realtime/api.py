@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from twofold._errors import MissingExtra, ModelError, UsageError
 from twofold._options import ServeOptions, options_of
 from twofold._realtime.background import Served
 from twofold._realtime.http.keys import read_keys
+from twofold._realtime.logs import Lines
 from twofold._realtime.server import Server
 from twofold._reference import ModelRef, reference_of, refuse_at_import
 from twofold._supervisor import Message, refuse_in_worker
@@ -54,6 +54,11 @@ class ServeSettings(TypedDict, total=False):
     cors_origins: Sequence[str]
     tls_certificate: str | None
     tls_key: str | None
+    access_log: bool
+    log_json: bool
+    log_level: Literal["debug", "info", "warning", "error"]
+    log_predictions: float
+    log_folder: str
 
 
 @overload
@@ -83,9 +88,10 @@ def serve(
     """Serve a model over HTTP until SIGTERM or Ctrl-C; requests in flight are answered first.
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model; it is loaded again, in
-    worker processes. A mapping of names to models serves several, the first also at /predict. The settings are those
-    of `twofold serve`, units in their names: `port` (8000; 0: a free one), `workers`, `layout`, `deadline_s`, and so
-    on. `api_keys`: the keys that are allowed; by default the one of TWOFOLD_API_KEY, if any.
+    `reload`, `drain_delay_s`, `drain_timeout_s`, `grpc_port`, `metrics_port`, `no_auth`, `cors_origins`,
+    `tls_certificate`, `tls_key`, `access_log`, `log_json`, `log_level`, `log_predictions` (a share, 0.01) and
+    `log_folder` are the options of `twofold serve`. `api_keys`: the keys that are allowed; by default the one of
+    TWOFOLD_API_KEY, if any.
 
     `background=True` (in a notebook, say) returns as soon as it serves, on a free port where none is given. The handle
     has `.url` and `.stop()`, and is a context manager; the end of this process stops it too. A model that only this
@@ -111,11 +117,9 @@ def serve(
         )
     from twofold._realtime.threaded import ThreadedServer
 
-    print(
-        f"twofold: {here.name} was defined in this session, so that threads of this process serve it. "
-        "Put it in a file to have worker processes.",
-        file=sys.stderr,
-        flush=True,
+    Lines(options).say(
+        f"{here.name} was defined in this session, so that threads of this process serve it. "
+        "Put it in a file to have worker processes."
     )
     return Served(lambda announce: ThreadedServer(here, options, announce))
 
@@ -125,7 +129,7 @@ def serve_references(models: Sequence[tuple[str, ModelRef]], options: ServeOptio
     refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
     check_packages(options)
-    server = Server(_as_json(models), options, lambda line: print(line, file=sys.stderr, flush=True))
+    server = Server(_as_json(models), options, Lines(options).announce)
     if threading.current_thread() is not threading.main_thread():
         return server.run()
     before = {number: signal.signal(number, lambda *_: server.stop()) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -19,6 +19,7 @@ from twofold._realtime.outlook import SAFE, Outlook, RunningCall
 from twofold._realtime.pace import Pace
 from twofold._realtime.streams import Streams
 from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket
+from twofold._realtime.watched import Watcher, watched
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,9 +80,14 @@ class Batcher:
         self.rows_started = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.streams: Streams | None = None  # of a model that yields: they share the places
+        self.on_failed: Callable[[list[Part], dict[int, RowFailure]], None] = lambda _parts, _failures: None
         backend.longest_s = limits.deadline_s
         backend.on_free = self._freed
         backend.on_held = self.pace.held
+
+    def watch(self, watcher: Watcher) -> None:
+        """Show each call that is over to `watcher` too, once its answers are out."""
+        self._backend.start_call = watched(self._backend.start_call, watcher)  # type: ignore[method-assign,assignment]
 
     @property
     def rows_waiting(self) -> int:
@@ -326,6 +332,8 @@ class Batcher:
         if self._metrics is not None:
             queued_s = [call.began - ticket.came for ticket, first, _ in call.parts if not first]
             self._metrics.called(n_rows, len(result.failures), seconds, queued_s)
+        if result.failures:
+            self.on_failed(call.parts, result.failures)
         self._deliver(call.parts, result)
         self._wake()
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from twofold._errors import ModelError
-from twofold._realtime.place import Place, Premises, say
+from twofold._realtime.place import Place, Premises
 from twofold._supervisor import Message, available_cores, error_from_message
 
 __all__ = ["Generation"]
@@ -169,7 +169,7 @@ class Generation:
             self._start(place)
         except OSError as error:  # no memory, too many processes: not for ever
             place.restart_s = time.monotonic() + place.backoff.next_s()
-            say(f"a process could not be started: {error.strerror}.")
+            self._premises.say(f"a process could not be started: {error.strerror}.", "error")
 
     def replace(self, place: Place, by: Place | None = None) -> None:
         """Start another process for that place, or take over this one; the old one leaves when it serves."""
@@ -300,7 +300,7 @@ class Generation:
             wait_s = place.backoff.next_s()
             place.restart_s = time.monotonic() + wait_s
             if self.facts:
-                say(f"{why}; another one starts in {wait_s:.1f} s.")
+                self._premises.say(f"{why}; another one starts in {wait_s:.1f} s.", "error")
 
     def _count_death(self, why: str) -> None:
         self._deaths += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,9 +15,10 @@ from typing import Any, Final, Literal
 from twofold._options import ServeOptions
 from twofold._realtime.board import Board
 from twofold._realtime.listening import bind, check_tls, hand_over, refusal
+from twofold._realtime.logs import Lines
 from twofold._supervisor import LINUX, Backoff, Message, Worker
 
-__all__ = ["Place", "Premises", "say", "workers_of"]
+__all__ = ["Place", "Premises", "workers_of"]
 
 WORKER: Final = "twofold._realtime.worker"
 BACKLOG: Final = 2048
@@ -71,6 +71,7 @@ class Premises:
     def __init__(self, models: Sequence[tuple[str, Message]], options: ServeOptions, events: Any) -> None:
         self.models = models
         self.options = options
+        self.say = Lines(options).say
         self.events = events
         self.cold: set[int] = set()
         self.sockets: dict[str, socket.socket] = {}
@@ -170,7 +171,3 @@ def option_of(name: str) -> str:
 def workers_of(places: Iterable[Place]) -> Iterator[Worker]:
     """The processes that run there."""
     return (place.worker for place in places if place.worker is not None)
-
-
-def say(text: str) -> None:
-    print(f"twofold: {text}", file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ from twofold._errors import UsageError
 from twofold._options import ServeOptions
 from twofold._realtime.generation import Generation
 from twofold._realtime.listening import address_of, url_of
-from twofold._realtime.place import Place, Premises, say, workers_of
+from twofold._realtime.place import Place, Premises, workers_of
 from twofold._realtime.watching import PERIOD_S, Watch
 from twofold._supervisor import Backoff, Message, Worker, end_workers
 
@@ -276,15 +276,15 @@ class Server:
         self._retry.reset()
         self._look_at(coming)
         if not coming.same_as(before):
-            say(f"now serving {coming}; it was {before}.")
+            self._premises.say(f"now serving {coming}; it was {before}.")
         elif coming.isolated == before.isolated:
-            say(f"every process of {coming} has been replaced.")
+            self._premises.say(f"every process of {coming} has been replaced.")
 
     def _give_up(self, coming: Generation) -> None:
         """The new processes failed: keep the old ones."""
         current = self._current
         self._end_coming()
-        say(f"what was to replace {current} failed, and nothing changes: {coming.failure}")
+        self._premises.say(f"what was to replace {current} failed, and nothing changes: {coming.failure}", "error")
         if not current.places:
             self._retry_s = time.monotonic() + self._retry.next_s()
 
@@ -304,12 +304,17 @@ class Server:
             return
         if self._options.layout == "auto" and number in generation.inline:
             name = generation.facts[number]["name"]
-            say(f"one row of {name} takes too long; from now on the model runs in model processes beside the server.")
+            self._premises.say(
+                f"one row of {name} takes too long; from now on the model runs in model processes beside the server.",
+                "warning",
+            )
             self._isolate({number}, patient=False)
 
     def _crashed(self, current: Generation) -> None:
         """A server process with models in it died: from now on they run in model processes."""
-        say(f"{current.crashed}; from now on the model runs in model processes beside the server.")
+        self._premises.say(
+            f"{current.crashed}; from now on the model runs in model processes beside the server.", "error"
+        )
         current.crashed = ""
         self._isolate({n for n in current.inline if not current.facts[n]["waits"]}, patient=True)
 
@@ -345,7 +350,9 @@ class Server:
     def _replace_next(self) -> None:
         current = self._current
         if current.roll_failure:
-            say(f"a process of {current} could not be replaced, and the others stay: {current.roll_failure}")
+            self._premises.say(
+                f"a process of {current} could not be replaced, and the others stay: {current.roll_failure}", "error"
+            )
             current.roll_failure, self._to_replace, self._replacing = "", [], False
         if not self._replacing or any(place.replaces is not None for place in current.places):
             return
@@ -354,7 +361,7 @@ class Server:
             current.replace(self._to_replace.pop(0))
         else:
             self._replacing = False
-            say(f"every process of {current} has been replaced.")
+            self._premises.say(f"every process of {current} has been replaced.")
 
     # ---- what is said, and the end
 

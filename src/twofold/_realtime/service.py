@@ -16,6 +16,7 @@ from twofold._realtime.backends import Backend
 from twofold._realtime.batcher import Answers, Batcher, Ticket
 from twofold._realtime.counters import Counters
 from twofold._realtime.limits import Limits
+from twofold._realtime.model_errors import ModelErrors
 from twofold._realtime.streams import OnePiece, Streaming, Streams, StreamTicket
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Service:
             profile=self.profile,
             metrics=self.counters,
         )
+        errors = ModelErrors(name)
+        self._batcher.on_failed = errors.of_call
         if streams:
             self._batcher.streams = Streams(
                 cast("Streaming", backend),
@@ -76,6 +79,7 @@ class Service:
                 wake=self._batcher.wake,
                 metrics=self.counters,
             )
+            self._batcher.streams.on_failed = errors.of_stream
 
     @property
     def on_slow(self) -> Callable[[float], None] | None:

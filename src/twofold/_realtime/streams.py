@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._realtime.limits import Reason, Refused
+from twofold._realtime.tickets import Asker
 from twofold._usage import Piece
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class StreamTicket:
     """One answer in pieces on its way. `deadline` is a time.monotonic(): of the next piece."""
 
     open = True
+    asker: Asker | None = None
     running: Running | None = None
     timer: asyncio.TimerHandle | None = None
     paused = False
@@ -98,6 +100,8 @@ class StreamTicket:
 class AnyTicket(Protocol):
     """A request on its way."""
 
+    asker: Asker | None
+
     @property
     def waiting(self) -> bool: ...
 
@@ -111,6 +115,14 @@ class OnePiece:
 
     def __init__(self, ticket: AnyTicket) -> None:
         self._ticket = ticket
+
+    @property
+    def asker(self) -> Asker | None:
+        return self._ticket.asker
+
+    @asker.setter
+    def asker(self, asker: Asker | None) -> None:
+        self._ticket.asker = asker
 
     @property
     def waiting(self) -> bool:
@@ -163,6 +175,7 @@ class Streams:
         self._usual_s = 0.0  # how long a stream keeps its place
         self._loop: asyncio.AbstractEventLoop | None = None
         self.started = 0
+        self.on_failed: Callable[[Asker | None, RowFailure], None] = lambda _asker, _failure: None
 
     @property
     def open(self) -> int:
@@ -265,6 +278,8 @@ class Streams:
             ticket.timer = None
         if ticket.open:
             self._leave(ticket)
+            if failure is not None:
+                self.on_failed(ticket.asker, failure)
             self._told(ticket.on_end, failure)
         self._wake()
 

@@ -15,7 +15,7 @@ from twofold._runner import Result
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Answers", "BatchTicket", "Gathered", "Keeper", "Line", "Part", "RowsTicket", "Ticket"]
+__all__ = ["Answers", "Asker", "BatchTicket", "Gathered", "Keeper", "Line", "Part", "RowsTicket", "Ticket"]
 
 Row = tuple[Any, ...]
 
@@ -23,6 +23,14 @@ Row = tuple[Any, ...]
 Answers = Callable[[Batch], Sequence[Any]]
 
 TIDIED_AT = 64
+
+
+class Asker(Protocol):
+    """Who waits for the answer."""
+
+    def identify(self) -> str:
+        """The request's id, for a log, made where there is none; "" where the protocol has no such thing."""
+        ...
 
 
 class Keeper(Protocol):
@@ -42,6 +50,7 @@ class Ticket:
     bulk = False  # it waits in the line of those that take several calls
     rows: Sequence[Row] | None = None  # None: it has columns
     n_bytes = 0
+    asker: Asker | None = None
     keeper: Keeper
     n_rows: int
     came: float

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from twofold._errors import ModelError
 from twofold._light import import_pyarrow
 from twofold._options import ServeOptions
+from twofold._realtime.logs import set_up
 from twofold._supervisor import Channel, Message, error_to_message, spare_collector, worker_channel
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def main() -> None:
     channel = worker_channel()
     import_pyarrow()
     options = ServeOptions(**channel.args["options"])
+    set_up(options)
     for fd in channel.args["fds"]:  # ours, not of what the model may start
         os.set_inheritable(fd, False)
     runners: dict[int, Runner] = {}

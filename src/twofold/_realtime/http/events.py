@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from twofold._errors import RowFailure
 from twofold._realtime.http.problems import CONNECTION, PARTING_S, Answer
-from twofold._realtime.http.responses import AnswerResponse
+from twofold._realtime.http.responses import AnswerResponse, ScopeAsker
 from twofold._realtime.http.terms import request_id_in
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
@@ -129,6 +129,7 @@ class EventsResponse:
         except Refused as refused:
             await AnswerResponse(self._words.refused(refused), self._service)(scope, receive, send)
             return
+        arrivals.ticket.asker = ScopeAsker(scope)
         _stand_at_the_connection(scope, arrivals)
         gone = asyncio.ensure_future(_watch(receive, arrivals))
         try:

@@ -123,7 +123,9 @@ class LaneRequest:
 
     def start(self, body: bytes) -> None:
         self.more_body = False
-        self.ticket = self.head.begin(body, self, self.head.deadline_s)
+        ticket = self.ticket = self.head.begin(body, self, self.head.deadline_s)
+        if ticket is not None:
+            ticket.asker = self
 
     def succeed(self, body: bytes) -> None:
         head = self.head

@@ -12,7 +12,16 @@ from twofold._realtime.http.problems import Answer, new_request_id, written
 from twofold._realtime.http.terms import deadline_in, request_id_in
 from twofold._realtime.service import Service
 
-__all__ = ["AnswerResponse", "Handler", "always", "deadline_s", "request_id", "service_named"]
+__all__ = [
+    "AnswerResponse",
+    "Handler",
+    "ScopeAsker",
+    "always",
+    "deadline_s",
+    "request_id",
+    "request_id_of",
+    "service_named",
+]
 
 REQUEST_ID_MADE = "twofold.request_id"  # in a scope
 
@@ -41,10 +50,24 @@ def _request_id(scope: Scope) -> bytes:
 
 def request_id(request: Request) -> str:
     """The request's id, for a log; where it has none, its answer will have the one that is made now."""
-    found = _request_id(request.scope)
+    return request_id_of(request.scope)
+
+
+def request_id_of(scope: Scope) -> str:
+    found = _request_id(scope)
     if not found:
-        found = request.scope[REQUEST_ID_MADE] = new_request_id()
+        found = scope[REQUEST_ID_MADE] = new_request_id()
     return found.decode()
+
+
+class ScopeAsker:
+    """Who sent the request of this scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def identify(self) -> str:
+        return request_id_of(self.scope)
 
 
 def deadline_s(request: Request) -> float | None:

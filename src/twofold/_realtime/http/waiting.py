@@ -21,6 +21,8 @@ class _Waiting:
         self._request = request
         self.answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self.ticket: AnyTicket | None = begin(self)
+        if self.ticket is not None:
+            self.ticket.asker = self
 
     def succeed(self, body: bytes) -> None:
         self.respond(Answer(200, CONTENT_TYPE, (), body))

@@ -1,0 +1,71 @@
+"""The access log: a line for each request that the app answers, when it has been answered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from twofold._realtime.http.responses import request_id_of
+from twofold._realtime.logs import ACCESS
+
+__all__ = ["AccessLog", "Seen"]
+
+LOG = logging.getLogger(ACCESS)
+NO_ANSWER: Final = 499  # as nginx says: the client went away before it had an answer
+
+
+class Seen:
+    """What passed by of an answer, on its way to the client."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = NO_ANSWER
+        self.n_bytes = 0
+        self.complete = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "http.response.body":
+            self.n_bytes += len(message.get("body", b""))
+            self.complete = not message.get("more_body", False)
+        await self._send(message)
+
+
+class AccessLog:
+    """An app, with its log. Every request has an id then, and every answer says it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        request_id = request_id_of(scope)
+        seen = Seen(send)
+        try:
+            await self._app(scope, receive, seen)
+        finally:
+            _tell(scope, seen, request_id, (time.perf_counter() - began) * 1000)
+
+
+def _tell(scope: Scope, seen: Seen, request_id: str, milliseconds: float) -> None:
+    path = scope["raw_path"].decode("latin-1")
+    client = scope.get("client")
+    said = {
+        "method": scope["method"],
+        "path": path,
+        "status": seen.status,
+        "code": code_of(scope, seen),
+        "milliseconds": round(milliseconds, 3),
+        "bytes": seen.n_bytes,
+        "request_id": request_id,
+        "client": f"{client[0]}:{client[1]}" if client else "",
+    }
+    LOG.info(
+        '%(client)s "%(method)s %(path)s" %(status)d %(code)s %(milliseconds).1f ms %(bytes)d bytes %(request_id)s',
+        said,
+        extra=said,
+    )
