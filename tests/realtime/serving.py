@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,7 @@ def serving(
     keep_alive_s: float = 75.0,
     drain_s: float = 10.0,
     grpc: bool = False,
+    around: Sequence[Any] = (),
     **options: Any,
 ) -> Iterator[Served]:
     """Models served over HTTP (with `grpc`, over gRPC too) on free ports, in a thread with an event loop of its own."""
@@ -79,6 +80,7 @@ def serving(
                 drain_s=drain_s,
                 fast_lane=fast_lane,
                 access=access,
+                around=around,
             ),
         )
 

@@ -10,7 +10,7 @@ import click
 from twofold._cli.base import ModelChoice, at_least, option, subcommand
 from twofold._cli.several import models_options
 from twofold._cli.units import SHARE
-from twofold._errors import UsageError
+from twofold._errors import TwofoldError, UsageError
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20, "gib": 2**30}
 
@@ -173,6 +173,7 @@ def command(
     drain_timeout: float,
     api_key: str | None,
     log_predictions: float | None,
+    log_json: bool,
     **rest: Any,
 ) -> int:
     """Answer requests for MODEL over HTTP, in real time.
@@ -183,6 +184,7 @@ def command(
     from twofold._options import ServeOptions
     from twofold._realtime.api import serve_references
     from twofold._realtime.http.keys import read_keys
+    from twofold._realtime.logs import Lines
 
     if inline and isolate:
         raise UsageError("--inline and --isolate exclude each other: give one, or none to have it measured.")
@@ -195,9 +197,16 @@ def command(
         drain_timeout_s=drain_timeout,
         api_keys=read_keys(api_key),
         log_predictions=log_predictions or 0.0,
+        log_json=log_json,
         **rest,
     )
-    return serve_references([(name, choice.ref()) for name, choice in models], options)
+    try:
+        return serve_references([(name, choice.ref()) for name, choice in models], options)
+    except TwofoldError as error:
+        if not log_json:
+            raise
+        Lines(options).say(error.message, "error")
+        return error.exit_code
 
 
 def size(text: str) -> int:

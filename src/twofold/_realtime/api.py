@@ -88,10 +88,9 @@ def serve(
     """Serve a model over HTTP until SIGTERM or Ctrl-C; requests in flight are answered first.
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model; it is loaded again, in
-    `reload`, `drain_delay_s`, `drain_timeout_s`, `grpc_port`, `metrics_port`, `no_auth`, `cors_origins`,
-    `tls_certificate`, `tls_key`, `access_log`, `log_json`, `log_level`, `log_predictions` (a share, 0.01) and
-    `log_folder` are the options of `twofold serve`. `api_keys`: the keys that are allowed; by default the one of
-    TWOFOLD_API_KEY, if any.
+    worker processes. A mapping of names to models serves several, the first also at /predict. The settings are those
+    of `twofold serve`, units in their names: `port` (8000; 0: a free one), `workers`, `layout`, `deadline_s`, and so
+    on. `api_keys`: the keys that are allowed; by default the one of TWOFOLD_API_KEY, if any.
 
     `background=True` (in a notebook, say) returns as soon as it serves, on a free port where none is given. The handle
     has `.url` and `.stop()`, and is a context manager; the end of this process stops it too. A model that only this

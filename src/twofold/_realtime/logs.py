@@ -10,17 +10,22 @@ has what they load: a model's own log, and those of its libraries, come out in t
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from twofold._errors import UsageError
 
 if TYPE_CHECKING:
     from logging import LogRecord
 
     from twofold._options import ServeOptions
 
-__all__ = ["ACCESS", "Lines", "Repeats", "set_up"]
+__all__ = ["ACCESS", "Lines", "Repeats", "check_folder", "set_up"]
 
 Level = Literal["info", "warning", "error"]
 
@@ -50,7 +55,15 @@ class Lines:
 
     def _write(self, line: str, message: str, level: Level) -> None:
         if self._json:
-            line = _json_line({"time": _time(time.time()), "level": level, "message": message, "logger": "twofold"})
+            line = _json_line(
+                {
+                    "time": _time(time.time()),
+                    "level": level,
+                    "message": message,
+                    "logger": "twofold",
+                    "process": os.getpid(),
+                }
+            )
         print(line, file=sys.stderr, flush=True)
 
 
@@ -70,6 +83,21 @@ def set_up(options: ServeOptions) -> None:
     sys.excepthook = lambda kind, error, trace: logging.getLogger("twofold").critical(
         "the process ends: %s", kind.__name__, exc_info=(kind, error, trace)
     )
+
+
+def check_folder(options: ServeOptions) -> None:
+    """Raises UsageError where the prediction log could not be written."""
+    if not options.log_predictions:
+        return
+    try:
+        Path(options.log_folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.log_folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"The predictions cannot be logged in {options.log_folder}: {error.strerror}. Give a folder that can be "
+            "written with --log-folder."
+        ) from error
 
 
 class Repeats:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from twofold._options import ServeOptions
 from twofold._realtime.board import Board
 from twofold._realtime.listening import bind, check_tls, hand_over, refusal
-from twofold._realtime.logs import Lines
+from twofold._realtime.logs import Lines, check_folder
 from twofold._supervisor import LINUX, Backoff, Message, Worker
 
 __all__ = ["Place", "Premises", "workers_of"]
@@ -78,6 +78,7 @@ class Premises:
         self._slots: set[int] = set()
         self._folder: Path | None = None
         check_tls(options)
+        check_folder(options)
         try:
             for name, port in options.ports.items():
                 self.sockets[name] = bind(options.host, port, option_of(name))

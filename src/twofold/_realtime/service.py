@@ -20,6 +20,7 @@ from twofold._realtime.model_errors import ModelErrors
 from twofold._realtime.streams import OnePiece, Streaming, Streams, StreamTicket
 
 if TYPE_CHECKING:
+    from twofold._realtime.prediction_log import PredictionLog
     from twofold._runner import Result
     from twofold._signature import Signature
     from twofold._usage import Piece
@@ -60,6 +61,7 @@ class Service:
         self.chat = chat
         self.ready = True
         self.draining = False
+        self._log: PredictionLog | None = None
         self.counters = Counters() if counters is None else counters
         self._batcher = Batcher(
             backend,
@@ -80,6 +82,11 @@ class Service:
                 metrics=self.counters,
             )
             self._batcher.streams.on_failed = errors.of_stream
+
+    def keep_in(self, log: PredictionLog) -> None:
+        """Have answered rows kept in this log."""
+        self._log = log
+        self._batcher.watch(lambda _parts, _began, batch, result: log.take(batch, result))
 
     @property
     def on_slow(self) -> Callable[[float], None] | None:
@@ -160,4 +167,6 @@ class Service:
                 on_end(result if failed else None)
 
             return OnePiece(self.submit([row], answered, deadline_s=limit_s))
+        if self._log is not None:
+            on_piece, on_end = self._log.of_stream(row, on_piece, on_end)
         return streams.submit(row, on_piece, on_end, deadline_s=limit_s)

@@ -20,6 +20,7 @@ from twofold._realtime.learning import Learning
 from twofold._realtime.limits import Limits, limits_of
 from twofold._realtime.listening import taken_over
 from twofold._realtime.model_process import ProcessBackend, warm_up_calls
+from twofold._realtime.observing import Observers
 from twofold._realtime.service import Service
 from twofold._runner import Runner
 from twofold._signature import Signature
@@ -112,6 +113,7 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             learning.append(Learning(runner.model.version, entry.get("one_row_s")))
             services.append(inline_service(runner, entry["name"], limits, learning[-1].profile, counters))
     catalog = Catalog(services, board)
+    observers = Observers(options, services)
     accept, stop = asyncio.Event(), asyncio.Event()
     channel.on_message = _listener(catalog, accept, stop)
     _beat(channel, catalog)
@@ -135,11 +137,13 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             drain_s=options.drain_timeout_s,
             access=access,
             share=share,
+            around=observers.around,
         )
         await beside_grpc(
             protocols, catalog, sockets, stop=stop, drain_s=options.drain_timeout_s, access=access, share=share
         )
     finally:
+        observers.close()
         for learns in learning:
             learns.end()
         channel.on_message = None

@@ -18,6 +18,8 @@ from twofold._realtime.http.access import access_of
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.limits import limits_of
 from twofold._realtime.listening import address_of, bind, check_tls, refusal, url_of
+from twofold._realtime.logs import check_folder
+from twofold._realtime.observing import Observers
 from twofold._realtime.service import Service
 from twofold._realtime.serving import beside_grpc
 from twofold._runner import Runner
@@ -38,6 +40,7 @@ class ThreadedServer:
         self._options = options
         self._announce = announce
         check_tls(options)
+        check_folder(options)
         self._listening = bind(options.host, options.port)
         self.url = url_of(self._listening, options)
         self.grpc_address: str | None = None
@@ -99,6 +102,7 @@ class ThreadedServer:
         where = f"twofold serving {model.name} (version {model.version}) at {self.url}"
         catalog = Catalog([service])
         access, drain_s = access_of(options), options.drain_timeout_s
+        observers = Observers(options, [service])
         protocols = serve_http(
             catalog,
             self._sockets,
@@ -106,5 +110,9 @@ class ThreadedServer:
             on_ready=lambda: self._announce(where),
             drain_s=drain_s,
             access=access,
+            around=observers.around,
         )
-        await beside_grpc(protocols, catalog, self._sockets, stop=self._stop, drain_s=drain_s, access=access)
+        try:
+            await beside_grpc(protocols, catalog, self._sockets, stop=self._stop, drain_s=drain_s, access=access)
+        finally:
+            observers.close()

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from twofold._realtime.http.responses import request_id_of
+from twofold._realtime.http.responses import ANSWERED, request_id_of
 from twofold._realtime.logs import ACCESS
 
 __all__ = ["AccessLog", "Seen"]
@@ -54,11 +54,13 @@ class AccessLog:
 def _tell(scope: Scope, seen: Seen, request_id: str, milliseconds: float) -> None:
     path = scope["raw_path"].decode("latin-1")
     client = scope.get("client")
+    model, code = scope.get(ANSWERED, ("", "ok" if seen.status < 400 else "other"))
     said = {
         "method": scope["method"],
         "path": path,
         "status": seen.status,
-        "code": code_of(scope, seen),
+        "code": code if seen.complete else "client_gone",
+        "model": model if scope["method"] == "POST" else "",
         "milliseconds": round(milliseconds, 3),
         "bytes": seen.n_bytes,
         "request_id": request_id,

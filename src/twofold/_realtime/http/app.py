@@ -108,7 +108,8 @@ def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
         return AnswerResponse(refusal.answer, service(request))
 
     async def internal_error(request: Request, error: Exception) -> AnswerResponse:
-        LOG.error("request %s failed: %r", request_id(request), error)  # uvicorn logs the traceback
+        # uvicorn logs the traceback
+        LOG.error("a request failed: %r", error, extra={"request_id": request_id(request)})
         return AnswerResponse(problem("internal_error", "The server failed; its log says why."), service(request))
 
     async def nobody_there(request: Request, _: Exception) -> AnswerResponse:

@@ -103,7 +103,7 @@ class Bodies:
             try:
                 answer = bulk_answer(signature, form, result)
             except Exception:
-                LOG.exception("request %s: its answer could not be written", client.identify())
+                LOG.exception("an answer could not be written", extra={"request_id": client.identify()})
                 answer = NOT_WRITTEN
             client.respond(answer)
 
@@ -117,7 +117,7 @@ class Bodies:
         except Refused as refused:
             client.respond(problem_of_refusal(refused))
         except Exception:
-            LOG.exception("request %s: its body could not be read", client.identify())
+            LOG.exception("a body could not be read", extra={"request_id": client.identify()})
             client.respond(problem("internal_error", "The body could not be read; the server's log says why."))
         return None
 

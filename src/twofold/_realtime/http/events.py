@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from twofold._errors import RowFailure
 from twofold._realtime.http.problems import CONNECTION, PARTING_S, Answer
-from twofold._realtime.http.responses import AnswerResponse, ScopeAsker
+from twofold._realtime.http.responses import ANSWERED, AnswerResponse, ScopeAsker
 from twofold._realtime.http.terms import request_id_in
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
@@ -162,7 +162,9 @@ class EventsResponse:
                 arrivals.lose()
                 raise
             if ended:
-                self._service.counters.ended("ok" if arrivals.failure is None else arrivals.failure.code)
+                code = "ok" if arrivals.failure is None else arrivals.failure.code
+                self._service.counters.ended(code)
+                scope[ANSWERED] = (self._service.name, code)
                 return
             arrivals.resume()
 

@@ -97,7 +97,7 @@ class OipRest:
         except RecursionError:
             client.respond(oip_answer(OipError("bad_request", "The body is nested too deeply.")))
         except Exception:
-            LOG.exception("request %s: the infer request could not be read", client.identify())
+            LOG.exception("an infer request could not be read", extra={"request_id": client.identify()})
             message = "The request could not be read; the server's log says why."
             client.respond(oip_answer(OipError("internal_error", message)))
         return None

@@ -94,7 +94,7 @@ def unreadable(error: Exception, identify: Callable[[], str]) -> Refusal:
         return Refusal("row_does_not_fit", error.message, error.errors[:ERRORS_SHOWN])
     if isinstance(error, RecursionError):
         return Refusal("not_json", "The body is nested too deeply.")
-    LOG.error("request %s: its body could not be read", identify(), exc_info=error)
+    LOG.error("a body could not be read", exc_info=error, extra={"request_id": identify()})
     return Refusal("internal_error", "The body could not be read; the server's log says why.")
 
 

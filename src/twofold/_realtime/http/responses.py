@@ -13,6 +13,7 @@ from twofold._realtime.http.terms import deadline_in, request_id_in
 from twofold._realtime.service import Service
 
 __all__ = [
+    "ANSWERED",
     "AnswerResponse",
     "Handler",
     "ScopeAsker",
@@ -23,7 +24,9 @@ __all__ = [
     "service_named",
 ]
 
-REQUEST_ID_MADE = "twofold.request_id"  # in a scope
+# In a scope: the id of a request that came without one; the model that answers it and how, "ok" or a problem's code.
+REQUEST_ID_MADE = "twofold.request_id"
+ANSWERED = "twofold.answered"
 
 Handler = Callable[[Request], Awaitable["AnswerResponse"]]
 
@@ -36,6 +39,7 @@ class AnswerResponse:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        scope[ANSWERED] = (self._service.name, self._answer.code)
         headers, body = written(self._answer, self._service.version, _request_id(scope))
         if scope["method"] == "POST":
             self._service.counters.ended(self._answer.code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final
 
 import uvicorn
@@ -38,13 +38,14 @@ async def serve_http(
     fast_lane: bool = True,
     access: Access = ANYBODY,
     share: tuple[Board, int] | None = None,
+    around: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
 ) -> None:
     """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return.
 
     `sockets` are bound and listening, by what they are for ("http"; "metrics", where those have a port of their own),
     and are closed at the end. `on_ready` is called
     once connections are accepted. `access`: who may ask, and how. `share`: the board of the processes that accept on
-    "http", and this one's place on it.
+    "http", and this one's place on it. `around`: what must see every request (a log); then all go the app's way.
     """
     _allow_open_files()
 
@@ -70,8 +71,11 @@ async def serve_http(
 
     metrics = sockets.get("metrics")
     routes = ROUTES if metrics is not None else (*ROUTES, *METRICS_ROUTES)
-    lane = lane_paths(catalog) if fast_lane else {}
-    servers = [(server_on(make_app(catalog, access, routes), lane, on_ready=on_ready, share=share), sockets["http"])]
+    lane = lane_paths(catalog) if fast_lane and not around else {}
+    app = make_app(catalog, access, routes)
+    for layer in around:
+        app = layer(app)
+    servers = [(server_on(app, lane, on_ready=on_ready, share=share), sockets["http"])]
     if metrics is not None:
         servers.append((server_on(make_app(catalog, access, METRICS_ROUTES), {}), metrics))
     await asyncio.gather(*(_serve(server, sock) for server, sock in servers))

@@ -1,0 +1,45 @@
+"""What looks on while a server process answers: the access log, the prediction log, traces. Nothing of it is there
+unless it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twofold._options import ServeOptions
+from twofold._realtime.service import Service
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from twofold._realtime.prediction_log import PredictionLog
+
+__all__ = ["Observers"]
+
+
+class Observers:
+    """Those of one process. `around`: what every request passes through, the last one first."""
+
+    def __init__(self, options: ServeOptions, services: Iterable[Service]) -> None:
+        """Raises OSError where the folder of the prediction log cannot be had."""
+        self.around: list[Callable[[ASGIApp], ASGIApp]] = []
+        self._logs: list[PredictionLog] = []
+        if options.log_predictions:
+            from twofold._realtime.prediction_log import PredictionLog
+
+            for service in services:
+                log = PredictionLog(
+                    Path(options.log_folder), options.log_predictions, service.signature, service.name, service.version
+                )
+                service.keep_in(log)
+                self._logs.append(log)
+        if options.access_log:
+            from twofold._realtime.http.access_log import AccessLog
+
+            self.around.append(AccessLog)
+
+    def close(self) -> None:
+        """The last request has been answered: what is in memory goes to the disk."""
+        for log in self._logs:
+            log.close()
