@@ -5,25 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twofold._options import ServeOptions
 from twofold._realtime.service import Service
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from twofold._realtime.prediction_log import PredictionLog
 
 __all__ = ["Observers"]
 
 
 class Observers:
-    """Those of one process. `around`: what every request passes through, the last one first."""
+    """Those of one process. `around`: ASGI apps around the server's, which every request passes, the last one first."""
 
     def __init__(self, options: ServeOptions, services: Iterable[Service]) -> None:
         """Raises OSError where the folder of the prediction log cannot be had."""
-        self.around: list[Callable[[ASGIApp], ASGIApp]] = []
+        self.around: list[Callable[[Any], Any]] = []
         self._logs: list[PredictionLog] = []
         if options.log_predictions:
             from twofold._realtime.prediction_log import PredictionLog
