@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.signature import strategies
-from twofold._errors import ModelError
+from twofold._errors import ModelError, NotJson, RowsDoNotFit
 from twofold._signature import (
     Bytes,
     Choice,
@@ -127,9 +127,11 @@ def test_what_the_schema_takes_the_signature_takes_and_the_other_way_round(field
     """By a validator of our own for the keywords used; formats and patterns of moments say less than the signature."""
     signature = Signature((field,), ())
     value = json.loads(text, parse_float=float)
-    found = signature.read_json([{"x": value}], ignore_unknown=False)
-    if not found.misfits:
-        assert valid({"x": value}, signature.json_schema("inputs"))
+    try:
+        signature.decode_row(b'{"x": %b}' % text.encode("utf-8", "surrogatepass"))
+    except (NotJson, RowsDoNotFit):
+        return
+    assert valid({"x": value}, signature.json_schema("inputs"))
 
 
 def valid(value, schema) -> bool:

@@ -230,7 +230,7 @@ class Reading:
             records: Sequence[object] = piece.records
             if not self._by_name:
                 records = [{name: r[column] for name, column in of.items() if column in r} for r in piece.records]
-            return signature.read_json(records, ignore_unknown=True)
+            return signature.read_json(records)
         columns = {name: piece.columns[column] for name, column in of.items()}
         if piece.origin == "text":
             return signature.read_text(columns, piece.n_whole)

@@ -20,7 +20,7 @@ from twofold._signature.nested import default_column
 from twofold._signature.records import JsonColumn
 from twofold._signature.text import text_column_reader
 from twofold._signature.types import MISSING, Field, Float
-from twofold._signature.values import Rules, unknown_field
+from twofold._signature.values import Rules
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -89,7 +89,7 @@ class Columns:
     def _type(self, field: Field) -> pa.DataType:
         return self.schema.field(field.name).type
 
-    def read_json(self, records: Sequence[object], *, refuse_unknown: bool) -> Read:
+    def read_json(self, records: Sequence[object]) -> Read:
         objects: list[dict[str, Any]] = [record if type(record) is dict else {} for record in records]
         row_errors: dict[int, list[Misfit]] = {}
         if not all(type(record) is dict for record in records):
@@ -97,18 +97,8 @@ class Columns:
             for at, record in enumerate(records):
                 if type(record) is not dict:
                     row_errors[at] = [named.no_object(record)]
-        if refuse_unknown:
-            self._find_unknown(objects, row_errors)
         found = [column.read(objects) for column in self._json]
         return self._together(found, len(records), row_errors)
-
-    def _find_unknown(self, objects: Sequence[dict[str, Any]], row_errors: dict[int, list[Misfit]]) -> None:
-        known = {field.name for field in self.fields}
-        listed = ", ".join(field.name for field in self.fields)
-        for at, given in enumerate(objects):
-            unknown = [unknown_field(name, listed, given[name]) for name in given if name not in known]
-            if unknown:
-                row_errors.setdefault(at, []).extend(unknown)
 
     def _together(self, found: list[Found], n_rows: int, row_errors: dict[int, list[Misfit]]) -> Read:
         misfits: dict[int, list[FieldError]] = {}

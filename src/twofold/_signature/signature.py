@@ -131,9 +131,10 @@ class Signature:
         """CSV cells, as string columns (null: empty and unquoted) -> typed rows."""
         return Coerced(*self._columns.read_text(columns, n_rows))
 
-    def read_json(self, records: Sequence[object], *, ignore_unknown: bool = True) -> Coerced:
-        """JSON values -> typed rows. A number that a float64 may not hold comes as `JsonNumber`, with its text."""
-        return Coerced(*self._columns.read_json(records, refuse_unknown=not ignore_unknown))
+    def read_json(self, records: Sequence[object]) -> Coerced:
+        """JSON values -> typed rows; names that are no input are passed over. A number that a float64 may not hold
+        comes as `JsonNumber`, with its text."""
+        return Coerced(*self._columns.read_json(records))
 
     def read_columns(self, columns: Mapping[str, pa.Array | list[Any]], n_rows: int) -> Coerced:
         """Columns, each of Arrow or a list of JSON or Python values -> typed rows. An input without a column takes its
