@@ -128,7 +128,7 @@ async def _gathering(backend: Any, schema: Any, rows: list[tuple[Any, ...]], rou
     for _ in range(rounds):
         began = time.perf_counter()
         for row in rows:
-            batcher.submit([row], lambda _: texts, done, deadline_s=30.0)
+            batcher.submit([row], lambda _: texts, done, 30.0)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         best = min(best, (time.perf_counter() - began) / len(rows))

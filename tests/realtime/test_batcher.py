@@ -12,6 +12,8 @@ import pytest
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._realtime.batcher import Batcher, Ticket
+from twofold._realtime.counters import IN_FLIGHT, QUEUE_ROWS, QUEUE_S, TOTAL_S, Counters
+from twofold._realtime.counters import ROWS as COUNTED_ROWS
 from twofold._realtime.limits import Limits
 from twofold._runner import Result
 
@@ -287,5 +289,34 @@ def test_no_row_gets_the_answer_of_another():
         while caller.batcher.rows_waiting:
             await asyncio.sleep(0)
         assert all(caller.got[str(n)] == [n * 10, n * 10 + 10] for n in range(2000))
+
+    asyncio.run(main())
+
+
+def test_what_waits_and_what_is_in_flight_is_counted():
+    async def main() -> None:
+        counters = Counters()
+        backend = HeldBackend()
+        caller = Caller(Batcher(backend, ROWS, ROWS, limits=Limits(), metrics=counters))
+
+        def counted() -> tuple[float, ...]:
+            return tuple(counters.cells[at] for at in (IN_FLIGHT, QUEUE_ROWS, COUNTED_ROWS))
+
+        caller.ask("a", 1)
+        await tick()
+        caller.ask("b", 2, 3)
+        gone = caller.ask("c", 4)
+        await tick()
+        assert counted() == (3, 3, 0)
+        gone.cancel()
+        backend.end()
+        await tick()
+        assert counted() == (1, 0, 1)
+        backend.end()
+        await tick()
+        assert counted() == (0, 0, 3)
+        # "c" was taken back before a call had it
+        for seconds, requests in ((QUEUE_S, 2), (TOTAL_S, 3)):
+            assert sum(counters.cells[seconds.first : seconds.sum]) == requests
 
     asyncio.run(main())

@@ -34,8 +34,8 @@ def samples(board: Board, *models: tuple[str, str]) -> dict[tuple[str, ...], flo
 def count_something(counters: Counters) -> None:
     counters.arrived()
     counters.arrived()
-    counters.called(rows=3, failed_rows=1, model_s=0.004, queued_s=[0.0002, 0.1])
-    counters.left([0.0042])
+    counters.called(rows=3, failed_rows=1, model_s=0.004, began=9.0, came=[9.0 - 0.0002, 8.9])
+    counters.left(9.004, [9.0 - 0.0002])
     counters.succeeded()
     counters.ended("bad_row")
     counters.refused("queue")
@@ -105,7 +105,7 @@ def test_every_problem_has_a_counter() -> None:
 def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
     board = Board.create()
     board.enter(0, os.getpid())
-    Counters(board.cells(0, 0)).left([SECOND_BOUNDS[0], 1e9])
+    Counters(board.cells(0, 0)).left(0.0, [-SECOND_BOUNDS[0], -1e9])
     found = samples(board, ("m", "1"))
     assert found["twofold_request_seconds_bucket", f"{SECOND_BOUNDS[0]:g}", "m"] == 1
     assert found["twofold_request_seconds_bucket", f"{SECOND_BOUNDS[-1]:g}", "m"] == 1

@@ -18,7 +18,7 @@ from twofold._realtime.limits import Limits, Refused
 from twofold._realtime.outlook import SAFE, Outlook, RunningCall
 from twofold._realtime.pace import Pace
 from twofold._realtime.streams import Streams
-from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket
+from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket, cut, in_order
 from twofold._realtime.watched import Watcher, watched
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class Batcher:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
         self._pump_is_due = False
+        self._tick = 0.0
+        self._arrived = 0  # requests since the metrics were told
+        self._rows_shown = 0
         self.calls_started = 0
         self.rows_started = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,14 +102,12 @@ class Batcher:
         rows: Sequence[tuple[Any, ...]],
         answers: Answers,
         done: Callable[[Sequence[Any]], None],
-        *,
         deadline_s: float | None = None,
         n_bytes: int = 0,
     ) -> Ticket:
         """Queue at least one row; `done` gets one answer or `RowFailure` a row, after this returned. Raises Refused."""
-        n_rows = len(rows)
-        ticket = RowsTicket(self, rows, n_rows, answers, done)
-        self._queue(ticket, n_rows, deadline_s, n_bytes)
+        ticket = RowsTicket(self, rows, answers, done)
+        self._queue(ticket, ticket.n_rows, deadline_s, n_bytes)
         return ticket
 
     def submit_batch(
@@ -118,9 +119,13 @@ class Batcher:
         return ticket
 
     def _queue(self, ticket: Ticket, n_rows: int, deadline_s: float | None, n_bytes: int) -> None:
-        limit_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
+        limit_s = self._deadline_s
+        if deadline_s is not None and deadline_s < limit_s:
+            limit_s = deadline_s
+        if not self._pump_is_due:
+            self._pump_soon()
         ticket.n_bytes = n_bytes = n_bytes + REQUEST_BYTES
-        now = ticket.came = time.monotonic()
+        now = ticket.came = self._tick
         ticket.deadline = deadline = now + limit_s
         waiting = self._rows_waiting + n_rows
         n_bytes += self._bytes_waiting
@@ -134,15 +139,9 @@ class Batcher:
             self._bulk.put(ticket)
         else:
             self._line.put(ticket)
-        if not self._pump_is_due:
-            if self._loop is None:
-                self._loop = asyncio.get_running_loop()
-            self._pump_is_due = True
-            self._loop.call_soon(self._pump)
+        self._arrived += 1
         if deadline < self._timer_at and not self._inline:
             self._set_timer(deadline, now)
-        if self._metrics is not None:
-            self._metrics.arrived()
 
     # ---- admission ----
 
@@ -173,19 +172,15 @@ class Batcher:
             self._rows_waiting -= left
             self._bytes_waiting -= ticket.n_bytes
         if self._metrics is not None:
-            self._metrics.left((time.monotonic() - ticket.came,))
+            self._metrics.left(time.monotonic(), (ticket.came,))
 
     def _finish(self, ticket: Ticket, done: Callable[[Any], None], result: Any) -> None:
         """End a ticket with its answers. A caller that fails to take them must not harm its neighbours."""
-        if ticket.started == ticket.n_rows and self._metrics is None:
-            ticket.open = False
-        else:
-            self.close(ticket)
+        self.close(ticket)
         try:
             done(result)
         except Exception as error:
-            assert self._loop is not None
-            self._loop.call_exception_handler({"message": "an answer could not be delivered", "exception": error})
+            self._undelivered(error)
 
     def _fail(self, ticket: Ticket, failure: RowFailure) -> None:
         self._finish(ticket, ticket.fail, failure)
@@ -236,8 +231,16 @@ class Batcher:
 
     def _wake(self) -> None:
         if (self._rows_waiting or self.streams is not None) and not self._pump_is_due and self._loop is not None:
-            self._pump_is_due = True
-            self._loop.call_soon(self._pump)
+            self._pump_soon()
+
+    def _pump_soon(self) -> None:
+        """In the next tick of the loop. What comes until then has all come at the time of this one."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        self._pump_is_due = True
+        self._tick = time.monotonic()
+        loop.call_soon(self._pump)
 
     def wake(self) -> None:
         """A stream waits, or has freed its place."""
@@ -249,8 +252,21 @@ class Batcher:
         return min((head.deadline for line in (self._line, self._bulk) if (head := line.head())), default=NEVER)
 
     def _pump(self) -> None:
-        """Start every call that can start now. Inline, one call a tick: the loop serves in between."""
         self._pump_is_due = False
+        metrics = self._metrics
+        if metrics is None:
+            self._start_calls()
+            return
+        if self._arrived:
+            metrics.arrived(self._arrived)
+            self._arrived = 0
+        self._start_calls()
+        if self._rows_waiting != self._rows_shown:
+            self._rows_shown = self._rows_waiting
+            metrics.waiting(self._rows_waiting)
+
+    def _start_calls(self) -> None:
+        """Start every call that can start now. Inline, one call a tick: the loop serves in between."""
         backend, streams = self._backend, self.streams
         while (self._rows_waiting or (streams is not None and streams.waiting)) and (free := backend.free) > 0:
             line = self._line
@@ -329,16 +345,21 @@ class Batcher:
         if result.exhausted_rows:
             self.pace.shrink(result.exhausted_rows)
             self._outlook.renew()
-        if self._metrics is not None:
-            queued_s = [call.began - ticket.came for ticket, first, _ in call.parts if not first]
-            self._metrics.called(n_rows, len(result.failures), seconds, queued_s)
+        parts, metrics = call.parts, self._metrics
         if result.failures:
-            self.on_failed(call.parts, result.failures)
-        self._deliver(call.parts, result)
+            self.on_failed(parts, result.failures)
+        came = self._deliver(parts, result)
+        if metrics is not None:
+            metrics.left(time.monotonic(), came)
+            if len(came) < len(parts):
+                came = [ticket.came for ticket, first, _ in parts if not first]
+            metrics.called(n_rows, len(result.failures), seconds, call.began, came)
         self._wake()
 
-    def _deliver(self, parts: list[Part], result: Result) -> None:
-        """Cut the result of a call into the answers of its tickets."""
+    def _deliver(self, parts: list[Part], result: Result) -> list[float]:
+        """Cut the result of a call into the answers of its tickets. Those of which it was the only call are not
+        `close`d: when they came is what this returns."""
+        came: list[float] = []
         form: Answers | None = None  # nearly always the same for all tickets of a call
         items: Sequence[Any] = ()
         position = 0
@@ -349,17 +370,27 @@ class Batcher:
                 if ticket.answers is not form:
                     form = ticket.answers
                     try:
-                        items = _in_order(form(result.outputs), result.failures)
+                        items = in_order(form(result.outputs), result.failures)
                     except Exception as error:
                         items = [self._reported(error)] * (result.outputs.n_rows + len(result.failures))
                 answers = items[position : position + n_rows]
                 if n_rows == ticket.n_rows:
-                    self._finish(ticket, ticket.done, answers)
+                    ticket.open = False
+                    came.append(ticket.came)
+                    try:
+                        ticket.done(answers)
+                    except Exception as error:
+                        self._undelivered(error)
                 elif ticket.add(first, answers):
                     self._finish(ticket, ticket.done, ticket.results)
-            elif isinstance(ticket, BatchTicket) and ticket.add(first, n_rows, *_cut(result, position, n_rows, first)):
+            elif isinstance(ticket, BatchTicket) and ticket.add(first, n_rows, *cut(result, position, n_rows, first)):
                 self._finish(ticket, ticket.done, ticket.result())
             position += n_rows
+        return came
+
+    def _undelivered(self, error: Exception) -> None:
+        assert self._loop is not None
+        self._loop.call_exception_handler({"message": "an answer could not be delivered", "exception": error})
 
     def _reported(self, error: Exception) -> RowFailure:
         """Something of ours broke around a call: its callers are told, and the loop's handler gets the traceback."""
@@ -382,22 +413,3 @@ class _Call:
 
     def __call__(self, result: Result) -> None:
         self.batcher.ended(self, result)
-
-
-def _in_order(answers: Sequence[Any], failures: dict[int, RowFailure]) -> Sequence[Any]:
-    """One item per row of the call: answers in order, a failure at each place that has one."""
-    if not failures:
-        return answers
-    answered = iter(answers)
-    return [failures[i] if i in failures else next(answered) for i in range(len(answers) + len(failures))]
-
-
-def _cut(result: Result, position: int, n_rows: int, first: int) -> tuple[Batch, dict[int, RowFailure]]:
-    """Of the rows from `position` on: the answers, and the failures of the others, counted from `first`."""
-    outputs, failures = result.outputs, result.failures
-    if not failures:
-        return outputs if n_rows == outputs.n_rows else outputs.slice(position, position + n_rows), {}
-    failed = [at for at in failures if position <= at < position + n_rows]
-    start = position - sum(at < position for at in failures)
-    cut = outputs.slice(start, start + n_rows - len(failed))
-    return cut, {at - position + first: failures[at] for at in failed}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, Union
 
 __all__ = ["CELLS", "GAUGES", "OUTCOMES", "REFUSALS", "ROW_BOUNDS", "SECOND_BOUNDS", "Counters", "Histogram"]
@@ -82,9 +82,9 @@ class Counters:
     def __init__(self, cells: Cells | None = None) -> None:
         self.cells: Cells = array("d", bytes(8 * CELLS)) if cells is None else cells
 
-    def arrived(self) -> None:
-        """A request's rows were admitted."""
-        self.cells[IN_FLIGHT] += 1
+    def arrived(self, requests: int = 1) -> None:
+        """The rows of so many requests were admitted."""
+        self.cells[IN_FLIGHT] += requests
 
     def waiting(self, rows: int) -> None:
         """So many rows are in the queue now."""
@@ -94,8 +94,9 @@ class Counters:
         """A request was refused at arrival; it ends with `ended("overloaded")`."""
         self.cells[_REFUSAL[reason]] += 1
 
-    def called(self, rows: int, failed_rows: int, model_s: float, queued_s: Iterable[float]) -> None:
-        """A model call is over. `queued_s`: how long each request whose rows were in it had waited for it."""
+    def called(self, rows: int, failed_rows: int, model_s: float, began: float, came: Sequence[float]) -> None:
+        """A model call is over. `came`: when each request came whose first rows were in it, by the clock that says
+        when it `began`."""
         cells = self.cells
         cells[ROWS] += rows
         if failed_rows:
@@ -103,22 +104,12 @@ class Counters:
         cells[BATCH_ROWS.first + bisect_left(ROW_BOUNDS, rows)] += 1
         cells[BATCH_ROWS.sum] += rows
         _add(cells, MODEL_S, model_s)
-        first, total = QUEUE_S.first, 0.0
-        for seconds in queued_s:
-            cells[first + bisect_left(SECOND_BOUNDS, seconds)] += 1
-            total += seconds
-        cells[QUEUE_S.sum] += total
+        _add_since(cells, QUEUE_S, began, came)
 
-    def left(self, total_s: Iterable[float]) -> None:
-        """Requests that had arrived are out of the Service, so many seconds after they came."""
-        cells = self.cells
-        first, total, count = TOTAL_S.first, 0.0, 0
-        for seconds in total_s:
-            cells[first + bisect_left(SECOND_BOUNDS, seconds)] += 1
-            total += seconds
-            count += 1
-        cells[TOTAL_S.sum] += total
-        cells[IN_FLIGHT] -= count
+    def left(self, now: float, came: Sequence[float]) -> None:
+        """Requests that had arrived are out of the Service now. `came`: when each of them came."""
+        _add_since(self.cells, TOTAL_S, now, came)
+        self.cells[IN_FLIGHT] -= len(came)
 
     def ended(self, outcome: str) -> None:
         """A request got its answer: "ok", or the code of a problem."""
@@ -129,6 +120,18 @@ class Counters:
         self.cells[0] += 1
 
 
-def _add(cells: Cells, histogram: Histogram, value: float) -> None:
-    cells[histogram.first + bisect_left(histogram.bounds, value)] += 1
-    cells[histogram.sum] += value
+def _add(cells: Cells, histogram: Histogram, value: float, times: int = 1) -> None:
+    cells[histogram.first + bisect_left(histogram.bounds, value)] += times
+    cells[histogram.sum] += value * times
+
+
+def _add_since(cells: Cells, histogram: Histogram, now: float, times: Sequence[float]) -> None:
+    """The seconds from each of the times until now. Nearly always they are one: that of a tick of the event loop."""
+    if not times:
+        return
+    first, count = times[0], len(times)
+    if times.count(first) == count:
+        _add(cells, histogram, now - first, count)
+    else:
+        for time in times:
+            _add(cells, histogram, now - time)

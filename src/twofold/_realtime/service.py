@@ -71,6 +71,7 @@ class Service:
             profile=self.profile,
             metrics=self.counters,
         )
+        self.queue = self._batcher.submit  # `submit`, for translators to whom a call more would be a cost
         errors = ModelErrors(name)
         self._batcher.on_failed = errors.of_call
         if streams:
@@ -127,7 +128,7 @@ class Service:
 
         Raises Refused, at once, when the work ahead leaves no time for it, or no memory is left for what waits.
         """
-        return self._batcher.submit(rows, answers, done, deadline_s=deadline_s, n_bytes=n_bytes)
+        return self._batcher.submit(rows, answers, done, deadline_s, n_bytes)
 
     def submit_batch(
         self, batch: Batch, done: Callable[[Result], None], *, deadline_s: float | None = None, n_bytes: int = 0

@@ -271,7 +271,7 @@ class Streams:
         self._occupied -= 1
         took_s = time.monotonic() - ticket.started_s
         if self._metrics is not None:
-            self._metrics.called(1, failure is not None, took_s, (ticket.started_s - ticket.came,))
+            self._metrics.called(1, failure is not None, took_s, ticket.started_s, (ticket.came,))
         self._usual_s += (took_s - self._usual_s) / min(self.started, 8)
         if ticket.timer is not None:
             ticket.timer.cancel()
@@ -286,7 +286,7 @@ class Streams:
     def _leave(self, ticket: StreamTicket) -> None:
         ticket.open = False
         if self._metrics is not None:
-            self._metrics.left((time.monotonic() - ticket.came,))
+            self._metrics.left(time.monotonic(), (ticket.came,))
 
     def _refused(self, reason: Reason, after_s: float) -> Refused:
         if self._metrics is not None:

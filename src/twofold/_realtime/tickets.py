@@ -15,7 +15,19 @@ from twofold._runner import Result
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Answers", "Asker", "BatchTicket", "Gathered", "Keeper", "Line", "Part", "RowsTicket", "Ticket"]
+__all__ = [
+    "Answers",
+    "Asker",
+    "BatchTicket",
+    "Gathered",
+    "Keeper",
+    "Line",
+    "Part",
+    "RowsTicket",
+    "Ticket",
+    "cut",
+    "in_order",
+]
 
 Row = tuple[Any, ...]
 
@@ -78,11 +90,11 @@ class RowsTicket(Ticket):
     answered = 0  # rows with an answer so far, where the rows went into several calls
 
     def __init__(
-        self, keeper: Keeper, rows: Sequence[Row], n_rows: int, answers: Answers, done: Callable[[Sequence[Any]], None]
+        self, keeper: Keeper, rows: Sequence[Row], answers: Answers, done: Callable[[Sequence[Any]], None]
     ) -> None:
         self.keeper = keeper
         self.rows = rows
-        self.n_rows = n_rows
+        self.n_rows = len(rows)
         self.answers = answers
         self.done = done
 
@@ -200,6 +212,10 @@ class Line:
 
     def take(self, room: int, now: float) -> Gathered:
         """The first rows, at most `room`, of those whose deadline lies after `now`."""
+        if self.rows <= room and not self._hurried and not self._gone and self._queue:
+            head = self._queue[0]
+            if head.deadline > now and not head.started:
+                return self._take_all()
         gathered = Gathered()
         parts, late = gathered.parts, gathered.late
         rows: list[Row] = []
@@ -251,6 +267,26 @@ class Line:
         gathered.rows = None if columns else rows
         return gathered
 
+    def _take_all(self) -> Gathered:
+        """What `take` gives where there is room for all, none is late, in a hurry or closed, and none has begun."""
+        gathered = Gathered()
+        parts, rows, n_bytes, columns = gathered.parts, gathered.rows, 0, False
+        assert rows is not None
+        for ticket in self._queue:
+            ticket.started = n_rows = ticket.n_rows
+            n_bytes += ticket.n_bytes
+            parts.append((ticket, 0, n_rows))
+            if ticket.rows is None:
+                columns = True
+            else:
+                rows += ticket.rows
+        self._queue.clear()
+        gathered.n_rows, self.rows = self.rows, 0
+        gathered.n_bytes = n_bytes
+        if columns:
+            gathered.rows = None
+        return gathered
+
     def expired(self, now: float) -> list[Ticket]:
         """Take out those whose deadline has passed."""
         late = []
@@ -287,3 +323,22 @@ class Line:
             self._hurried_rows -= ticket.n_rows
         else:
             self._queue.popleft()
+
+
+def in_order(answers: Sequence[Any], failures: dict[int, RowFailure]) -> Sequence[Any]:
+    """One item per row of the call: answers in order, a failure at each place that has one."""
+    if not failures:
+        return answers
+    answered = iter(answers)
+    return [failures[i] if i in failures else next(answered) for i in range(len(answers) + len(failures))]
+
+
+def cut(result: Result, position: int, n_rows: int, first: int) -> tuple[Batch, dict[int, RowFailure]]:
+    """Of the rows from `position` on: the answers, and the failures of the others, counted from `first`."""
+    outputs, failures = result.outputs, result.failures
+    if not failures:
+        return outputs if n_rows == outputs.n_rows else outputs.slice(position, position + n_rows), {}
+    failed = [at for at in failures if position <= at < position + n_rows]
+    start = position - sum(at < position for at in failures)
+    cut = outputs.slice(start, start + n_rows - len(failed))
+    return cut, {at - position + first: failures[at] for at in failed}

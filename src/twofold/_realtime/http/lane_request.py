@@ -39,8 +39,8 @@ class LanePath:
         self._begin = begin
         self._bulk = bulk
         self._max_body_bytes = service.limits.max_body_bytes
-        self._head_of: object = None
-        self._head = b""
+        self.head_of: object = None
+        self.known_head = b""
 
     def translator(self, named: Mapping[bytes, bytes], body_bytes: int) -> Begin | None:
         """Who answers a request with these headers; None where the app is to see to it."""
@@ -56,12 +56,12 @@ class LanePath:
 
     def head(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
         """The head of a plain 200 up to its length: made anew when uvicorn renews the date."""
-        if default_headers is not self._head_of:
-            self._head_of = default_headers
+        if default_headers is not self.head_of:
+            self.head_of = default_headers
             own = ((b"model-version", self.version.encode()), (b"content-type", CONTENT_TYPE))
             lines = b"".join(b"%b: %b\r\n" % line for line in (*default_headers, *own))
-            self._head = STATUS_LINE[200] + lines
-        return self._head
+            self.known_head = STATUS_LINE[200] + lines
+        return self.known_head
 
 
 class LaneHead:
@@ -130,10 +130,11 @@ class LaneRequest:
     def succeed(self, body: bytes) -> None:
         head = self.head
         if self.keep_alive and not self.disconnected and not head.request_id:
-            protocol = self.protocol
-            first = head.path.head(protocol.server_state.default_headers)
+            path, protocol = head.path, self.protocol
+            named = protocol.server_state.default_headers
+            first = path.known_head if named is path.head_of else path.head(named)
             protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (first, len(body), body))
-            head.path.counters.succeeded()
+            path.counters.succeeded()
             self._end()
         else:
             self.respond(Answer(200, CONTENT_TYPE, (), body))

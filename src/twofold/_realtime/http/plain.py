@@ -40,7 +40,7 @@ class PlainJson:
         self._decode_row = service.signature.decode_row
         self._decode = service.signature.decode
         self._texts = service.signature.encode_rows
-        self._submit = service.submit
+        self._queue = service.queue
 
     def begin(self, body: bytes, client: Client, deadline_s: float | None = None) -> Ticket | None:
         """Answer a request body. None: the client has its answer; else it will, unless the ticket is cancelled."""
@@ -57,7 +57,7 @@ class PlainJson:
             return None
         done = partial(_answer_many if many else _answer_one, client)
         try:
-            return self._submit(rows, done, answers=self._texts, deadline_s=deadline_s, n_bytes=len(body))
+            return self._queue(rows, self._texts, done, deadline_s, len(body))
         except Refused as refused:
             client.respond(problem_of_refusal(refused))
             return None
@@ -73,7 +73,7 @@ class PlainJson:
         """Answer one row as one that came as JSON."""
         done = partial(_answer_one, client)
         try:
-            return self._submit([row], done, answers=self._texts, deadline_s=deadline_s, n_bytes=n_bytes)
+            return self._queue([row], self._texts, done, deadline_s, n_bytes)
         except Refused as refused:
             client.respond(problem_of_refusal(refused))
             return None
