@@ -20,6 +20,7 @@ HOMES = {
     "google": ("_realtime.grpc",),
     "httptools": ("_realtime", "_load", "_wire"),
     "onnxruntime": ("_flavors.onnx",),
+    "opentelemetry": ("_realtime.http.tracing",),
     "pandas": ("_signature", "_batch"),
     "polars": ("_signature", "_batch"),
     "pydantic": ("_signature",),

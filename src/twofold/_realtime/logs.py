@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from twofold._options import ServeOptions
 
-__all__ = ["ACCESS", "Lines", "Repeats", "check_folder", "set_up"]
+__all__ = ["ACCESS", "Lines", "Repeats", "check_folder", "set_up", "traces_wanted"]
 
 Level = Literal["info", "warning", "error"]
 
@@ -34,6 +35,7 @@ ACCESS: Final = "twofold.access"
 FIELDS: Final = (
     "request_id", "model", "method", "path", "status", "code", "milliseconds", "bytes", "client", "left_out",
 )  # fmt: skip
+TRACING: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 REPEATED_S: Final = 1.0
 KINDS: Final = 1000
 
@@ -98,6 +100,23 @@ def check_folder(options: ServeOptions) -> None:
             f"The predictions cannot be logged in {options.log_folder}: {error.strerror}. Give a folder that can be "
             "written with --log-folder."
         ) from error
+
+
+def traces_wanted(lines: Lines | None = None) -> bool:
+    """Whether OpenTelemetry's variables name an endpoint, and its packages are there; else `lines` says so."""
+    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
+    if not named or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    try:
+        there = all(find_spec(package) is not None for package in TRACING)
+    except ModuleNotFoundError:
+        there = False
+    if not there and lines is not None:
+        lines.say(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and there are no traces: they need pip install 'twofold[otel]'.",
+            "warning",
+        )
+    return there
 
 
 class Repeats:

@@ -3,14 +3,16 @@ unless it was asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold._options import ServeOptions
+from twofold._realtime.logs import traces_wanted
 from twofold._realtime.service import Service
 
 if TYPE_CHECKING:
+    from twofold._realtime.http.tracing import Traces
     from twofold._realtime.prediction_log import PredictionLog
 
 __all__ = ["Observers"]
@@ -19,7 +21,7 @@ __all__ = ["Observers"]
 class Observers:
     """Those of one process. `around`: ASGI apps around the server's, which every request passes, the last one first."""
 
-    def __init__(self, options: ServeOptions, services: Iterable[Service]) -> None:
+    def __init__(self, options: ServeOptions, services: Sequence[Service]) -> None:
         """Raises OSError where the folder of the prediction log cannot be had."""
         self.around: list[Callable[[Any], Any]] = []
         self._logs: list[PredictionLog] = []
@@ -37,7 +39,18 @@ class Observers:
 
             self.around.append(AccessLog)
 
+        self._traces: Traces | None = None
+        if traces_wanted():
+            from twofold._realtime.http.tracing import Traces
+
+            self._traces = Traces()
+            self.around.append(self._traces.around)
+            for service in services:
+                service.watch(self._traces.of_calls())
+
     def close(self) -> None:
         """The last request has been answered: what is in memory goes to the disk."""
         for log in self._logs:
             log.close()
+        if self._traces is not None:
+            self._traces.close()

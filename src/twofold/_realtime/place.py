@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from twofold._options import ServeOptions
 from twofold._realtime.board import Board
 from twofold._realtime.listening import bind, check_tls, hand_over, refusal
-from twofold._realtime.logs import Lines, check_folder
+from twofold._realtime.logs import Lines, check_folder, traces_wanted
 from twofold._supervisor import LINUX, Backoff, Message, Worker
 
 __all__ = ["Place", "Premises", "workers_of"]
@@ -71,7 +71,9 @@ class Premises:
     def __init__(self, models: Sequence[tuple[str, Message]], options: ServeOptions, events: Any) -> None:
         self.models = models
         self.options = options
-        self.say = Lines(options).say
+        lines = Lines(options)
+        self.say = lines.say
+        traces_wanted(lines)
         self.events = events
         self.cold: set[int] = set()
         self.sockets: dict[str, socket.socket] = {}

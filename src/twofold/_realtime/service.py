@@ -21,6 +21,7 @@ from twofold._realtime.streams import OnePiece, Streaming, Streams, StreamTicket
 
 if TYPE_CHECKING:
     from twofold._realtime.prediction_log import PredictionLog
+    from twofold._realtime.watched import Watcher
     from twofold._runner import Result
     from twofold._signature import Signature
     from twofold._usage import Piece
@@ -87,7 +88,11 @@ class Service:
     def keep_in(self, log: PredictionLog) -> None:
         """Have answered rows kept in this log."""
         self._log = log
-        self._batcher.watch(lambda _parts, _began, batch, result: log.take(batch, result))
+        self.watch(lambda _parts, _began, batch, result: log.take(batch, result))
+
+    def watch(self, watcher: Watcher) -> None:
+        """Show each model call that is over to `watcher`, once its answers are out."""
+        self._batcher.watch(watcher)
 
     @property
     def on_slow(self) -> Callable[[float], None] | None:

@@ -19,6 +19,7 @@ class _Waiting:
 
     def __init__(self, request: Request, begin: Callable[[Client], AnyTicket | None]) -> None:
         self._request = request
+        self.scope = request.scope
         self.answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self.ticket: AnyTicket | None = begin(self)
         if self.ticket is not None:
