@@ -7,6 +7,7 @@ OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, …). Without an endpoint nothing of thi
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Traces"]
 
 SPAN: Final = "twofold.span"  # in a scope: the context of the request's span
+CLOSE_S: Final = 2.0
 # Asked all the time, by machines: no spans.
 QUIET: Final = ("/health/", "/v2/health/", "/metrics", "/static/")
 
@@ -43,8 +45,10 @@ class Traces:
         self._api = trace
 
     def close(self) -> None:
-        """Send what is left."""
-        self._provider.shutdown()
+        """Send what is left; where nobody takes it, the end does not wait."""
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """An app whose requests have spans; the caller's `traceparent` is their parent."""
