@@ -295,7 +295,7 @@ def test_a_stream_that_would_begin_too_late_is_refused(streamed: Streamed) -> No
         slow.ticket.cancel()
         streams: Any = service._batcher.streams
         await until(lambda: not streams.open)
-        running = [Reader(service, "forever", deadline_s=0.1) for _ in range(2)]
+        running = [Reader(service, "forever") for _ in range(2)]
         for reader in running:
             await reader.first()
         with pytest.raises(Refused, match="longer than the deadline") as caught:
