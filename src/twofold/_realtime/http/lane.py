@@ -78,6 +78,7 @@ class LaneProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.receiving: LaneRequest | None = None  # on the lane, its body not complete yet
+        self.chunks: list[bytes] = []  # of that body
         self.on_lane: LaneRequest | None = None  # the request on the lane that is in flight
         self.active: RequestResponseCycle | None = None  # the request of the app that is in flight, or was last
         self.parting: PartingClient | None = None  # a request of the app that waits for the model
@@ -235,6 +236,7 @@ class LaneProtocol(HttpToolsProtocol):
             keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
             request = LaneRequest(self, head, keep_alive and not self.ending)
             self.receiving = self.on_lane = request
+            self.chunks.clear()
             self.cycle = request  # type: ignore[assignment]
         else:
             self._start_cycle()
@@ -279,7 +281,7 @@ class LaneProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         request = self.receiving
         if request is not None:
-            request.chunks.append(body)
+            self.chunks.append(body)
         elif self.ignoring:
             pass
         elif self.cycle.response_complete:
@@ -294,7 +296,8 @@ class LaneProtocol(HttpToolsProtocol):
         request = self.receiving
         if request is not None:
             self.receiving = None
-            body = b"".join(request.chunks)
+            body = b"".join(self.chunks)
+            self.chunks.clear()
             if request.keep_alive:
                 self._remember_head(request.head)
             request.start(body)

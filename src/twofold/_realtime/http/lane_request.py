@@ -107,7 +107,7 @@ class Connection(Protocol):
 class LaneRequest:
     """One request on the lane. Has the attributes of uvicorn's `RequestResponseCycle` that its protocol looks at."""
 
-    __slots__ = ("chunks", "disconnected", "head", "keep_alive", "more_body", "protocol", "response_complete", "ticket")
+    __slots__ = ("disconnected", "head", "keep_alive", "more_body", "protocol", "response_complete", "ticket")
 
     message_event = NO_EVENT
 
@@ -115,7 +115,6 @@ class LaneRequest:
         self.protocol = protocol
         self.head = head
         self.keep_alive = keep_alive
-        self.chunks: list[bytes] = []
         self.more_body = True
         self.response_complete = False
         self.disconnected = False
@@ -134,7 +133,7 @@ class LaneRequest:
             named = protocol.server_state.default_headers
             first = path.known_head if named is path.head_of else path.head(named)
             protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (first, len(body), body))
-            path.counters.succeeded()
+            path.counters.delivered += 1
             self._end()
         else:
             self.respond(Answer(200, CONTENT_TYPE, (), body))
@@ -161,7 +160,6 @@ class LaneRequest:
         else:  # what that would do, for a connection on which nothing else has come in
             protocol.on_lane = None
             protocol.active_at = protocol.loop.time()
-            protocol.server_state.total_requests += 1
 
     def drop_if_waiting(self) -> None:
         if self.ticket is not None and self.ticket.waiting:
