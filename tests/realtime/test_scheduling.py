@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -60,6 +61,30 @@ def test_overload(monkeypatch: pytest.MonkeyPatch, fixed_s: float, row_s: float,
         after = await world.open_loop(0.5 * capacity, 5, deadline_s=0.1, seed=2)
         assert (after.refused, after.late) == (0, 0)
         assert after.percentile(0.9) <= 1.2 * normal.percentile(0.9) + 0.001
+
+    run(monkeypatch, main)
+
+
+def test_overload_with_calls_that_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every seventh call takes ten times as long as t(n) says: what is answered in time is still what can be."""
+    chance, busy_s, calls = random.Random(5), 0.0, 0
+
+    def seconds(rows: int) -> float:
+        nonlocal busy_s, calls
+        took_s = 0.002 * rows + (0.02 if chance.random() < 0.15 else 0.0)
+        busy_s += took_s
+        calls += rows
+        return took_s
+
+    async def main() -> None:
+        nonlocal busy_s, calls
+        world = World(seconds)
+        await world.closed_loop(8, 3)
+        await world.open_loop(600, 2, deadline_s=0.1, seed=2)
+        busy_s, calls = 0.0, 0
+        seen = await world.open_loop(600, 20, deadline_s=0.1, seed=3)
+        assert len(seen.answered_s) / seen.seconds >= 0.95 * calls / busy_s
+        assert seen.late <= 0.06 * (len(seen.answered_s) + seen.refused)
 
     run(monkeypatch, main)
 

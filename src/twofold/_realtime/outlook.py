@@ -94,5 +94,5 @@ class Outlook:
         # The rows in it must not be late by its length. But calls that hold too few rows make all others late.
         in_time = min(room, pace.rows_within(left_s))
         if in_time >= rows or pace.costs_about_as_much(in_time, room):
-            return in_time, now + pace.least_s if rows > head.n_rows else now
+            return in_time, now + pace.seconds_for(1) if rows > head.n_rows else now
         return room, now + pace.seconds_for(room)

@@ -24,13 +24,13 @@ FIRST_ROWS: Final = 16
 # The drain is worked out after so long and so many calls, and believed for so long.
 DRAIN_SEEN_S: Final = 0.1
 DRAIN_CALLS: Final = 8
-DRAIN_MOST: Final = 2.0
+DRAIN_MOST: Final = 8.0
 DRAIN_KEPT_S: Final = 10.0
 
 
 class Pace:
     """What the Batcher goes by. `call_rows`: the most rows of the next call; `call_s`: what such a call takes;
-    `row_s`: what a row of it takes; `least_s`: what a call of one row takes; 0.0 as long as nothing is known.
+    `row_s`: what a row of it takes; 0.0 as long as nothing is known.
 
     `on_slow` is told the seconds of the last of three one-row calls in a row that held the event loop up.
     """
@@ -39,7 +39,7 @@ class Pace:
         self.profile = profile
         self.on_slow: Callable[[float], None] | None = None
         self.call_rows = self._most_rows = most_rows
-        self.call_s = self.row_s = self.least_s = 0.0
+        self.call_s = self.row_s = 0.0
         self._inline = inline
         self._slow_calls = 0
         self._changes = -1
@@ -113,37 +113,38 @@ class Pace:
         self.call_rows = rows = min(most, best)
         self.call_s = profile.seconds_for(rows)
         self.row_s = profile.typical_s(rows) / rows
-        self.least_s = profile.typical_s(1)
 
 
 class Drain:
-    """How much longer it takes to work off what waits than t(n) says, as there is something between the calls, too.
+    """How much longer it takes to work off what waits than t(n) says, as there is something between the calls, too, and
+    calls that take far longer than usual.
 
     `ratio`: 1.0 as long as that has not been seen, or not for a while.
     """
 
     def __init__(self) -> None:
         self.ratio = 1.0
-        self._expected_s = 0.0
+        self._took_s = self._expected_s = 0.0
         self._calls = 0
-        self._began: float | None = None  # since then some have waited all the time
+        # Of the last call, if some waited behind it: when it started, and what it should take.
+        self._before: tuple[float, float] | None = None
         self._seen = 0.0
 
     def started(self, expected_s: float, some_left: bool, now: float) -> bool:
         """A call has started that should take so long, divided by the places; some rows are left. Whether `ratio` has
         changed."""
         changed = False
-        if self._began is None:
-            if self.ratio != 1.0 and now - self._seen > DRAIN_KEPT_S:
-                self.ratio, changed = 1.0, True
-            self._began, self._expected_s, self._calls = now, 0.0, 0
-        elif self._calls >= DRAIN_CALLS and now - self._began >= DRAIN_SEEN_S and self._expected_s:
-            found = (now - self._began) / self._expected_s
-            self.ratio = min(max(self.ratio + (found - self.ratio) / 4, 1.0), DRAIN_MOST)
-            self._seen, changed = now, True
-            self._began, self._expected_s, self._calls = now, 0.0, 0
-        self._expected_s += expected_s
-        self._calls += 1
-        if not some_left:
-            self._began = None
+        if self._before is not None:
+            began, should_s = self._before
+            self._took_s += now - began
+            self._expected_s += should_s
+            self._calls += 1
+            if self._calls >= DRAIN_CALLS and self._took_s >= DRAIN_SEEN_S and self._expected_s:
+                found = self._took_s / self._expected_s
+                self.ratio = min(max(self.ratio + (found - self.ratio) / 4, 1.0), DRAIN_MOST)
+                self._took_s, self._expected_s, self._calls = 0.0, 0.0, 0
+                self._seen, changed = now, True
+        elif self.ratio != 1.0 and now - self._seen > DRAIN_KEPT_S:
+            self.ratio, changed = 1.0, True
+        self._before = (now, expected_s) if some_left else None
         return changed
