@@ -109,6 +109,7 @@ CONVERSATIONS: dict[str, list[bytes]] = {
     "length is not a number": [post(SEVEN, "Content-Length: +13")],
     "websocket": [post(SEVEN, "Connection: Upgrade", "Upgrade: websocket"), LAST],
     "websocket without a body": [get("/predict", "Connection: Upgrade", "Upgrade: websocket"), LAST],
+    "websocket and more": [get("/predict", "Connection: Upgrade", "Upgrade: websocket") + post(SEVEN) + LAST],
     "HTTP/2 upgrade": [post(SEVEN, "Connection: Upgrade", "Upgrade: h2c"), LAST],
     "deadline": [post(SEVEN, "X-Deadline-Ms: 5000"), post(SEVEN, "X-Deadline-Ms: 5000"), LAST],
     "deadline that is none": [
@@ -182,6 +183,7 @@ def test_conversations_say_what_is_expected(both: tuple[Served, Served]):
     assert statuses("pipelined with other paths") == [200, 200, 200, 404, 200]
     assert statuses("pipelined with errors") == [400, 200, 500, 200, 200]
     assert statuses("pipelined after the last") == [200]
+    assert statuses("websocket and more") == [405, 200, 200]
     assert statuses("too large") == [413, 200, 200]
     assert statuses("chunked, too large") == [413, 200]
     assert statuses("chunked") == [200, 200]

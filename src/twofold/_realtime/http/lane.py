@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -188,13 +189,26 @@ class LaneProtocol(HttpToolsProtocol):
             self.parsed = b""
         self.count_head = self.head_open or len(data) > HEAD_BYTES
         self.head_began = False
-        super().data_received(data)
+        self._parse(data)
         if not self.between:
             self._note_incomplete(len(data))
         if self.head_open:
             self.head_bytes = len(self.parsed) if self.head_began else self.head_bytes + len(data)
             if self.head_bytes > HEAD_BYTES:
                 self._refuse(HEADERS_TOO_LARGE)
+
+    def _parse(self, data: bytes) -> None:
+        """As uvicorn does, but for what comes in one piece behind a request to upgrade: uvicorn drops it. Nothing is
+        upgraded here, so that these are further requests."""
+        try:
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as asked:
+                    data = b"" if self.ignoring else data[asked.args[0] :]
+        except httptools.HttpParserError:
+            self._refuse(NOT_HTTP)
 
     def _is_free(self) -> bool:
         """Nothing is in flight, and answers go out as fast as they are made."""
@@ -341,10 +355,6 @@ class LaneProtocol(HttpToolsProtocol):
             self.loop.call_later(LINGER_S, self.transport.close)
         elif not keep_alive:
             self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """Called by uvicorn for what is not HTTP."""
-        self._refuse(NOT_HTTP)
 
     def _refuse(self, answer: Answer) -> None:
         """Refuse what comes in from here on; requests before it are answered first."""
