@@ -325,9 +325,30 @@ def test_the_deadline_is_of_the_first_piece_and_of_each_that_follows(streamed: S
             assert failure is not None
             assert "next piece" in failure.message
 
-    streamed.run(work, places=3)
+    streamed.run(work, places=3, deadline_s=0.2)
     if streamed.kind == "process":
         assert len(streamed.killed) == 2
+
+
+def test_who_is_in_a_hurry_has_no_process_killed(streamed: Streamed) -> None:
+    async def work(service: Service) -> None:
+        late = Reader(service, "hang forever", deadline_s=0.05)
+        failure = await late.end()
+        assert failure is not None
+        assert failure.code == "deadline_exceeded"
+        gone = Reader(service, "hang forever", deadline_s=0.05)
+        await asyncio.sleep(0.01)
+        gone.ticket.cancel()
+        await asyncio.sleep(0.1)
+        HOLD.set()
+        if streamed.kind != "task":  # where that was not begun
+            await closed(2)
+        streams: Any = service._batcher.streams
+        await until(lambda: not streams.open)
+        assert await Reader(service, "a").end() is None
+
+    streamed.run(work)
+    assert not streamed.killed
 
 
 def test_a_slow_reader_slows_the_model_down(streamed: Streamed) -> None:

@@ -80,6 +80,7 @@ class Service:
                 cast("Streaming", backend),
                 signature.input_schema,
                 max_streams=limits.max_streams,
+                longest_s=limits.deadline_s,
                 wake=self._batcher.wake,
                 metrics=self.counters,
             )

@@ -152,6 +152,7 @@ class Streaming(Protocol):
 class Streams:
     """The streams of one Service. Lives in its event loop.
 
+    `longest_s` is how long a piece may take: a request may want it sooner, but only then is its process held for hung.
     `wake` is called when a stream waits, or a place has become free.
     """
 
@@ -161,12 +162,14 @@ class Streams:
         schema: pa.Schema,
         *,
         max_streams: int,
+        longest_s: float,
         wake: Callable[[], None],
         metrics: Counters | None = None,
     ) -> None:
         self._backend = backend
         self._schema = schema
         self._max_streams = max_streams
+        self._longest_s = longest_s
         self._wake = wake
         self._metrics = metrics
         self.waiting: OrderedDict[StreamTicket, None] = OrderedDict()  # in order of arrival
@@ -236,8 +239,9 @@ class Streams:
         """The next piece has its whole time from now on; the timer that runs finds out when it fires."""
         ticket.deadline = time.monotonic() + ticket.patience_s
 
-    def close(self, ticket: StreamTicket, *, hung: bool = False) -> None:
-        """End a ticket; its place is free when the generator has been closed, or `patience_s` later by force."""
+    def close(self, ticket: StreamTicket, *, silent_s: float = 0.0) -> None:
+        """End a ticket; its place is free when the generator has been closed, or, by force, when it has made no piece
+        for `longest_s`. `silent_s` of that have passed."""
         self._leave(ticket)
         self.waiting.pop(ticket, None)
         if ticket.timer is not None:
@@ -245,9 +249,10 @@ class Streams:
             ticket.timer = None
         if ticket.running is not None:
             assert self._loop is not None
-            if not hung:
-                ticket.timer = self._loop.call_later(ticket.patience_s, partial(ticket.running.cancel, hung=True))
-            ticket.running.cancel(hung=hung)
+            left_s = self._longest_s - silent_s
+            if left_s > 0:
+                ticket.timer = self._loop.call_later(left_s, partial(ticket.running.cancel, hung=True))
+            ticket.running.cancel(hung=left_s <= 0)
 
     def _expected_wait_s(self) -> float:
         """Until a place is free for one more, by what streams took so far."""
@@ -264,7 +269,7 @@ class Streams:
         if ticket.deadline > now + TIMER_S:
             ticket.timer = self._loop.call_later(ticket.deadline - now + TIMER_S, self._due, ticket)
             return
-        self.close(ticket, hung=True)
+        self.close(ticket, silent_s=ticket.patience_s)
         self._told(ticket.on_end, STUCK if ticket.began else LATE)
 
     def _ended(self, ticket: StreamTicket, failure: RowFailure | None) -> None:
