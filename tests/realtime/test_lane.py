@@ -155,7 +155,12 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[Served, Served]]:
 
 
 @pytest.mark.parametrize("half_close", [False, True], ids=["", "half-closed"])
-def test_the_lane_answers_what_the_app_answers(both: tuple[Served, Served], half_close: bool):
+def test_the_lane_answers_what_the_app_answers(
+    both: tuple[Served, Served], half_close: bool, monkeypatch: pytest.MonkeyPatch
+):
+    for module in ("lane", "waiting"):  # however slow the machine is
+        monkeypatch.setattr(f"twofold._realtime.http.{module}.PARTING_S", 10.0)
+
     def said(port: int, name: str) -> bytes:
         return talk(port, *CONVERSATIONS[name], half_close=half_close or name in CUT_OFF)
 
@@ -341,6 +346,21 @@ class TestConnections:
             (reply,) = replies(data)
             assert reply.json == {"prediction": "done"}
             assert reply.headers["connection"] == "close"
+
+    def test_a_half_closed_client_whose_row_waits_is_told(self, fast_lane: bool):
+        tensor = '{"inputs": [{"name": "milliseconds", "datatype": "INT64", "shape": [1], "data": [1]}]}'
+        with serving(models.one_at_a_time, fast_lane=fast_lane) as served, connect(served.port) as first:
+            models.calls.clear()
+            first.sendall(post('{"milliseconds": 400}'))
+            wait_for(lambda: models.calls)
+            (reply,) = replies(talk(served.port, post('{"milliseconds": 1}'), half_close=True))
+            assert (reply.status, reply.code, reply.headers["connection"]) == (400, "bad_request", "close")
+            assert "ended its half" in reply.json["detail"]
+            (reply,) = replies(talk(served.port, post(tensor, path="/v2/models/one_at_a_time/infer"), half_close=True))
+            assert reply.status == 400
+            assert "ended its half" in reply.json["error"]
+            assert answer(first).json == {"prediction": "done"}
+            assert models.calls == [400]
 
     def test_a_request_that_comes_slowly_is_refused(self, fast_lane: bool, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr("twofold._realtime.http.lane.HEAD_S", 0.3)

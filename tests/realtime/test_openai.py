@@ -221,6 +221,17 @@ def test_the_models(url: str) -> None:
     assert httpx.get(f"{url}/v1/models/gpt").json()["error"]["code"] == "model_not_found"
 
 
+def test_what_is_not_there_is_told_in_the_same_form(url: str) -> None:
+    answer = httpx.post(f"{url}/v1/embeddings", json={})
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+    assert "GET /v1/models/{name}, " in answer.json()["error"]["message"]
+    assert "GET /v2," in answer.json()["error"]["message"]
+    answer = httpx.get(f"{url}/v1/chat/completions")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
 def test_a_server_without_chat_models_has_no_such_routes() -> None:
     with serving(parity) as served:
         assert httpx.get(f"http://127.0.0.1:{served.port}/v1/models").status_code == 404

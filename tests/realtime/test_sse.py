@@ -199,6 +199,19 @@ def test_a_client_that_only_ended_its_half_reads_on(model) -> None:
         assert b"event: end" in sock.makefile("rb").read()
 
 
+def test_a_client_that_ended_its_half_and_waits_for_a_place_is_told(model) -> None:
+    with serving(model) as served, connect(served.port) as one, connect(served.port) as two:
+        for sock in (one, two):
+            sock.sendall(post('{"text": "forever"}', ASKS))
+            assert sock.recv(100)
+        with connect(served.port) as sock:
+            sock.sendall(post('{"text": "a"}', ASKS))
+            sock.shutdown(socket.SHUT_WR)
+            said = sock.makefile("rb").read()
+        assert said.startswith(b"HTTP/1.1 400 ")
+        assert b"ended its half" in said
+
+
 def test_a_slow_client_slows_the_model_down(model) -> None:
     with serving(model) as served:
         sock = connect(served.port)

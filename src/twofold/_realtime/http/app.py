@@ -18,7 +18,7 @@ from twofold._realtime.catalog import Catalog
 from twofold._realtime.http import health, metrics, models, oip_routes, openai, page
 from twofold._realtime.http.access import ANYBODY, Access, Guard
 from twofold._realtime.http.lane_request import LanePath
-from twofold._realtime.http.problems import Answer, Refusal, problem
+from twofold._realtime.http.problems import Answer, Refusal, parted, problem
 from twofold._realtime.http.responses import AnswerResponse, request_id, service_named
 from twofold._realtime.service import Service
 
@@ -86,8 +86,8 @@ def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
 
 
 def _named(route: Route) -> str:
-    method = next(iter(sorted((route.methods or set()) - {"HEAD"})), "GET")
-    return f"{method} {route.path}"
+    methods = route.methods or {"GET"}
+    return f"{'GET' if 'GET' in methods else min(methods)} {route.path.replace(':path', '')}"
 
 
 def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
@@ -98,11 +98,10 @@ def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
         if error.status_code == 405:
             allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
             detail = f"{request.url.path} answers {allowed}, not {request.method}."
-            return AnswerResponse(
-                problem("method_not_allowed", detail, headers=((b"allow", allowed.encode()),)), service(request)
-            )
-        detail = f"There is no {shorten(request.url.path)}. There are: {there}."
-        return AnswerResponse(problem("not_found", detail), service(request))
+            refusal = Refusal("method_not_allowed", detail, headers=((b"allow", allowed.encode()),))
+        else:
+            refusal = Refusal("not_found", f"There is no {shorten(request.url.path)}. There are: {there}.")
+        return AnswerResponse(_form(request.url.path, refusal), service(request))
 
     async def refused(request: Request, refusal: Refusal) -> AnswerResponse:
         return AnswerResponse(refusal.answer, service(request))
@@ -113,8 +112,7 @@ def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
         return AnswerResponse(problem("internal_error", "The server failed; its log says why."), service(request))
 
     async def nobody_there(request: Request, _: Exception) -> AnswerResponse:
-        """The client has gone: what is sent goes nowhere."""
-        answer = problem("bad_request", "The client ended the connection.")
+        answer = _form(request.url.path, parted())
         return AnswerResponse(answer._replace(code="client_gone"), service(request))
 
     return {Refusal: refused, HTTPException: http_problem, ClientDisconnect: nobody_there, Exception: internal_error}

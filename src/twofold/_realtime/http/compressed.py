@@ -45,9 +45,9 @@ def unpacked(body: bytes, coding: Coding, limit: int) -> bytes | None:
                     return None
                 pieces.append(piece)
     except OSError as error:
-        raise Refusal("bad_request", f"The body is not {coding}: {str(error)[:100]}.") from None
+        raise Refusal("bad_body", f"The body is not {coding}: {str(error)[:100]}.") from None
     if not body:
-        raise Refusal("bad_request", f"The body is not {coding}: it is empty.")
+        raise Refusal("bad_body", f"The body is not {coding}: it is empty.")
     return b"".join(pieces)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from twofold._errors import RowFailure
@@ -143,6 +144,8 @@ class EventsResponse:
         while True:
             await _wait(arrivals, next(probes, KEEP_ALIVE_S) if arrivals.half_closed else KEEP_ALIVE_S)
             if arrivals.lost:
+                if not self._began:
+                    raise ClientDisconnect  # it may only have ended its half
                 self._service.counters.ended("client_gone")
                 return
             texts, ended = arrivals.taken(), arrivals.ended

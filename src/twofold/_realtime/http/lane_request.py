@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from twofold._realtime.batcher import Ticket
 from twofold._realtime.http.media import best_coding, wants_json
-from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client, new_request_id
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client, Refusal, new_request_id, parted
 from twofold._realtime.service import Service
 
 __all__ = ["BULK_BYTES", "Begin", "LaneHead", "LanePath", "LaneRequest"]
@@ -30,10 +30,18 @@ BULK_BYTES: Final = 1 << 18  # larger bodies are read in a thread, by the app
 class LanePath:
     """What the lane answers at one target: about which model, and by which translator of JSON bodies.
 
-    `bulk` are translators by other content types, which answer in the type that they read.
+    `bulk` are translators by other content types, which answer in the type that they read. `form` is the protocol's
+    form of a refusal.
     """
 
-    def __init__(self, service: Service, begin: Begin, bulk: Mapping[bytes, Begin] = NO_BULK) -> None:
+    def __init__(
+        self,
+        service: Service,
+        begin: Begin,
+        bulk: Mapping[bytes, Begin] = NO_BULK,
+        form: Callable[[Refusal], Answer] = lambda refusal: refusal.answer,
+    ) -> None:
+        self.parted = form(parted())._replace(code="client_gone")
         self.counters = service.counters
         self.version = service.version
         self._begin = begin
@@ -163,10 +171,8 @@ class LaneRequest:
 
     def drop_if_waiting(self) -> None:
         if self.ticket is not None and self.ticket.waiting:
-            self.head.path.counters.ended("client_gone")
             self.ticket.cancel()
-            self.response_complete = True
-            self.protocol.transport.close()
+            self.respond(self.head.path.parted)
 
     def lose(self) -> None:
         """The client is gone, and so is the interest in an answer."""

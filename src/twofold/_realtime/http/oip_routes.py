@@ -87,7 +87,7 @@ def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
         begin = OipRest(OipModel(service)).begin
         for version in ("", f"/versions/{service.version}"):
             target = f"/v2/models/{quote(name, safe='')}{version}/infer"
-            paths[target.encode()] = LanePath(service, begin)
+            paths[target.encode()] = LanePath(service, begin, form=refusal_form)
     return paths
 
 

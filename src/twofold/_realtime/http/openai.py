@@ -94,13 +94,18 @@ def _with_errors(
 
 def refusal_form(refusal: Refusal) -> Answer:
     param = refusal.errors[0].field if refusal.errors else None
-    return _error(refusal.code, refusal.detail, param, refusal.headers)
+    shown = "model_not_found" if isinstance(refusal, _NoModel) else refusal.code
+    return _error(refusal.code, refusal.detail, param, refusal.headers, shown)
+
+
+class _NoModel(Refusal):
+    """The model that was asked for is not there."""
 
 
 def _named(name: str, chats: dict[str, Service]) -> Service:
     service = chats.get(name)
     if service is None:
-        raise Refusal("not_found", f"The model {shorten(name)!r} does not exist. There are: {', '.join(chats)}.")
+        raise _NoModel("not_found", f"The model {shorten(name)!r} does not exist. There are: {', '.join(chats)}.")
     return service
 
 
@@ -226,13 +231,13 @@ def _refused(refused: Refused) -> Answer:
     return _error("overloaded", str(refused), headers=((b"retry-after", str(refused.retry_after).encode()),))
 
 
-def _error(code: str, message: str, param: str | None = None, headers: Headers = ()) -> Answer:
+def _error(code: str, message: str, param: str | None = None, headers: Headers = (), shown: str = "") -> Answer:
     """OpenAI's form of a problem of the table; what does not fit is a 400 there."""
     status = PROBLEMS[code].status
     if status == 422:
         status = 400
     kind = "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
-    said = {"message": message, "type": kind, "param": param, "code": "model_not_found" if status == 404 else code}
+    said = {"message": message, "type": kind, "param": param, "code": shown or code}
     return Answer(status, CONTENT_TYPE, headers, json_bytes({"error": said}), code)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "failure_item",
     "json_bytes",
     "new_request_id",
+    "parted",
     "problem",
     "problem_of_failure",
     "problem_of_refusal",
@@ -83,7 +84,7 @@ class Problem:
 PROBLEMS: dict[str, Problem] = {
     row.code: row
     for row in (
-        Problem("bad_request", 400, "The request is not HTTP that this server reads"),
+        Problem("bad_request", 400, "The request is not one that this server reads"),
         Problem("not_json", 400, "The body is not JSON"),
         Problem("bad_body", 400, "The body is not what its content type says"),
         Problem("unauthorized", 401, "The request has no key that this server knows"),
@@ -139,6 +140,16 @@ class Refusal(Exception):
     @property
     def answer(self) -> Answer:
         return problem(self.code, self.detail, self.errors, self.headers)
+
+
+def parted() -> Refusal:
+    """The client has ended its half of the connection, and its rows have left the queue. Whether it reads on, and
+    sees this, nobody can tell."""
+    return Refusal(
+        "bad_request",
+        "The client ended its half of the connection while the request waited for the model, which was then not asked. "
+        "Keep the connection open until the answer is there.",
+    )
 
 
 def problem_of_failure(failure: RowFailure, n_rows: int) -> Answer:
