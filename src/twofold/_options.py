@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
@@ -116,6 +117,19 @@ class ServeOptions:
             )
         if isinstance(self.api_keys, str) or isinstance(self.cors_origins, str):
             raise UsageError('api_keys and cors_origins are lists: api_keys=["…"].')
+        if self.api_keys and self.no_auth:
+            raise UsageError(
+                "A key and --no-auth exclude each other: leave --no-auth away, or the key (--api-key, TWOFOLD_API_KEY)."
+            )
+        for origin in self.cors_origins:
+            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", origin):
+                raise UsageError(
+                    f"{origin!r} is not the origin of a page. One looks like https://shop.example, or "
+                    "http://localhost:3000: as browsers send it, without a path; * is any."
+                )
+        ports = [port for port in self.ports.values() if port]
+        if len(set(ports)) < len(ports):
+            raise UsageError("HTTP, gRPC and metrics need ports of their own, and two of them have the same one.")
         if self.tls_key is not None and self.tls_certificate is None:
             raise UsageError("A private key for TLS belongs to a certificate: give that too (--tls-certificate).")
         for port in (self.port, self.grpc_port, self.metrics_port):

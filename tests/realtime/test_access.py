@@ -139,6 +139,8 @@ def test_an_address_that_others_reach_needs_a_key_or_a_word(host: str) -> None:
     with pytest.raises(UsageError, match=r"TWOFOLD_API_KEY.*--no-auth"):
         ServeOptions(host=host)
     assert ServeOptions(host=host, no_auth=True).api_keys == ()
+    with pytest.raises(UsageError, match="exclude each other"):
+        ServeOptions(host=host, no_auth=True, api_keys=["a"])
     assert "s3cret" not in repr(ServeOptions(host=host, api_keys=("s3cret",)))
 
 
@@ -168,3 +170,20 @@ def test_a_certificate_that_is_none_ends_the_start(tmp_path: Path) -> None:
     (tmp_path / "parity.py").write_text("import twofold\n@twofold.model\ndef p(n: int) -> int:\n    return n\n")
     with pytest.raises(UsageError, match=r"cannot be used for TLS"):
         twofold.serve(tmp_path / "parity.py", background=True, tls_certificate=str(tmp_path / "c.pem"))
+
+
+@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "https://shop.example/page", "", "null x"])
+def test_what_is_no_origin(origin: str):
+    with pytest.raises(UsageError, match="not the origin of a page"):
+        ServeOptions(cors_origins=[origin])
+
+
+def test_origins():
+    given = ["https://shop.example", "http://localhost:3000", "http://[::1]:80", "chrome-extension://abc", "*"]
+    assert ServeOptions(cors_origins=given).cors_origins == given
+
+
+def test_ports_of_their_own():
+    with pytest.raises(UsageError, match="ports of their own"):
+        ServeOptions(port=8000, grpc_port=8000)
+    assert ServeOptions(port=0, grpc_port=0, metrics_port=0).ports == {"http": 0, "grpc": 0, "metrics": 0}
