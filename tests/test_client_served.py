@@ -111,7 +111,7 @@ def test_keys_tls_and_several_models(folder: Path):
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
-        assert (found["model"], found["errors"]) == ("half", {})
+        assert (found["model"], found["version"], found["errors"]) == ("half", half.version, {})
         assert found["answered"] == found["offered"] > 10
         idle = twofold.connect(url, ca=ca, api_key="first")  # which a drain does not wait for
         process.terminate()

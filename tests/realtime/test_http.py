@@ -249,21 +249,21 @@ class TestDescription:
 
 def check_openapi(document: dict[str, Any]) -> None:
     """What the OpenAPI 3.1 specification requires of the parts that we use; references lead somewhere."""
-    assert set(document) == {"openapi", "info", "paths", "components"}
+    assert set(document) == {"openapi", "info", "paths", "security", "components"}
     assert document["info"]["title"]
     assert isinstance(document["info"]["version"], str)
     for path, methods in document["paths"].items():
         assert path.startswith("/")
         for method, operation in methods.items():
             assert method in {"get", "post"}
-            assert operation["responses"]
+            assert ("401" in operation["responses"]) == (operation.get("security") != [])
             for status, response in operation["responses"].items():
                 assert re.fullmatch("[1-5][0-9][0-9]", status)
                 assert response["description"]
                 for media in response.get("content", {}).values():
                     assert set(media) <= {"schema", "examples"}
     for kind in document["components"]:
-        assert kind in {"schemas", "headers"}
+        assert kind in {"schemas", "headers", "securitySchemes"}
 
     def follow(value: Any) -> None:
         if isinstance(value, dict):

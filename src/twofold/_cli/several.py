@@ -111,7 +111,7 @@ def _split(option: str, key: str, known: Sequence[str]) -> tuple[str, str]:
             return name, key[len(name) + 1 :]
     raise UsageError(
         f"{option} {key}: there are several models, so say whose it is: {option} {known[0]}.{key}, say. "
-        f"Their names here are {', '.join(known)}.",
+        f"They are called {', '.join(known)} here, before they are loaded; NAME=MODEL gives another name.",
         name=key,
     )
 

@@ -62,7 +62,7 @@ def described(document: Reply, url: str, model: str) -> Described:
         operation = operation or {}
         own = operation.get("x-twofold-signature") if model else None
         signature = Signature.from_json(own) if own else known
-        version = info["version"] if not model or model == info["title"] else ""
+        version = info["version"] if not model or model == info["title"] else operation.get("x-twofold-version", "")
         return Described(model or info["title"], version, signature, _example(operation))
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, IndexError):
         raise Unreachable(

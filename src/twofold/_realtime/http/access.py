@@ -18,7 +18,7 @@ from twofold._realtime.http.problems import Answer, Refusal
 from twofold._realtime.http.responses import AnswerResponse
 from twofold._realtime.service import Service
 
-__all__ = ["ANYBODY", "Access", "Guard", "Keys", "access_of"]
+__all__ = ["ANYBODY", "OPEN", "Access", "Guard", "Keys", "access_of"]
 
 OPEN: Final = frozenset(("/", "/docs", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"))
 STATIC: Final = "/static/"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.http.access import OPEN
 from twofold._realtime.http.media import ARROW, CSV, JSON, NPY, answer_forms, only_bytes
 from twofold._realtime.http.openapi_chat import chat_paths
 from twofold._realtime.http.openapi_oip import oip_paths, oip_schemas
@@ -30,6 +31,13 @@ __all__ = ["openapi"]
 def openapi(catalog: Catalog) -> Json:
     """The whole document, JSON-ready."""
     service = catalog.default
+    paths = {path: item for protocol in PATHS for path, item in protocol(catalog).items()}
+    for path, item in paths.items():
+        for operation in item.values():
+            if path in OPEN:
+                operation["security"] = []
+            else:
+                operation["responses"].setdefault("401", problem_response(401, "unauthorized"))
     several = f" Beside it: {', '.join(list(catalog)[1:])}." if len(catalog) > 1 else ""
     return {
         "openapi": "3.1.0",
@@ -41,10 +49,12 @@ def openapi(catalog: Catalog) -> Json:
             # complete, where a schema is not: what `twofold.connect` makes its client of
             "x-twofold-signature": service.signature.to_json(),
         },
-        "paths": {path: item for protocol in PATHS for path, item in protocol(catalog).items()},
+        "paths": paths,
+        "security": [{}, {"key": []}],  # a server has keys or not
         "components": {
             "schemas": {**_model_schemas(catalog), **schemas(), **oip_schemas()},
             "headers": HEADERS,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
 
@@ -57,6 +67,7 @@ def _model_paths(catalog: Catalog) -> Json:
         about = f"The version, inputs and outputs of {service.name}."
         paths[path] = {"get": page(about, "application/json", {"type": "object"})}
         own = {"operationId": f"predict_{at}", "x-twofold-signature": service.signature.to_json()}
+        own["x-twofold-version"] = service.version
         paths[f"{path}/predict"] = {"post": {**_predict(service, at), **own}}
     return paths
 

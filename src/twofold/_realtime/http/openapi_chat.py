@@ -38,11 +38,11 @@ def chat_paths(catalog: Catalog) -> Json:
     if not names:
         return {}
     anything: Json = {"type": "object"}
-    one = page("One of them.", "application/json", anything, _errors("404"))
+    one = page("One of them.", "application/json", anything, _errors("401", "404"))
     name: Json = {"name": "name", "in": "path", "required": True, "schema": {"enum": names}}
     return {
         "/v1/chat/completions": {"post": _completion(names)},
-        "/v1/models": {"get": page("The models that answer chats.", "application/json", anything)},
+        "/v1/models": {"get": page("The models that answer chats.", "application/json", anything, _errors("401"))},
         "/v1/models/{name}": {"get": {**one, "parameters": [name]}},
     }
 

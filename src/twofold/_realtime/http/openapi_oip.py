@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.openapi_parts import TERMS, Json, headers, page, ref
+from twofold._realtime.http.openapi_parts import TERMS, Json, headers, page, problem_response, ref
 from twofold._realtime.oip.errors import STATUSES
 from twofold._realtime.oip.model import OipModel
 from twofold._realtime.oip.tensors import DTYPES
@@ -27,8 +27,8 @@ NOT_OF_INFER = (
 def oip_paths(catalog: Catalog) -> Json:
     paths: Json = {
         "/v2": {"get": _page("The server, in the Open Inference Protocol.", "OipServer")},
-        "/v2/health/live": {"get": _page("The server process answers.", None)},
-        "/v2/health/ready": {"get": _page("New requests may come here.", None, unready=True)},
+        "/v2/health/live": {"get": _health("The server process answers.")},
+        "/v2/health/ready": {"get": _health("New requests may come here.", unready=True)},
         "/v2/models": {"get": _page("The names of the models.", None)},
     }
     for at, service in enumerate(catalog.values()):
@@ -91,8 +91,16 @@ def _error(status: int) -> Json:
 
 
 def _page(about: str, schema: str | None, *, unready: bool = False) -> Json:
-    others = {"503": page(about, "application/json", {"type": "object"})["responses"]["200"]} if unready else {}
+    others = {"401": _error(401)}
+    if unready:
+        others["503"] = page(about, "application/json", {"type": "object"})["responses"]["200"]
     return page(about, "application/json", {"type": "object"} if schema is None else ref(schema), others)
+
+
+def _health(about: str, *, unready: bool = False) -> Json:
+    shown = _page(about, None, unready=unready)
+    del shown["responses"]["401"]
+    return shown
 
 
 def _infer(service: Service, at: int, *, versioned: bool) -> Json:
@@ -114,6 +122,9 @@ def _infer(service: Service, at: int, *, versioned: bool) -> Json:
             "content": {"application/json": {"schema": ref("OipAnswer")}, **binary},
         },
         **{str(status): _error(status) for status in statuses},
+        # said before it is known which protocol it is
+        "408": problem_response(408, "request_timeout"),
+        "431": problem_response(431, "headers_too_large"),
     }
     return {
         "operationId": f"infer_{at}{'_version' if versioned else ''}",
@@ -121,5 +132,5 @@ def _infer(service: Service, at: int, *, versioned: bool) -> Json:
         "description": "The Open Inference Protocol: tensors in, tensors out, as JSON or with binary content.",
         "parameters": [*TERMS, length],
         "requestBody": {"required": True, "content": {"application/json": body, **binary}},
-        "responses": responses,
+        "responses": dict(sorted(responses.items())),
     }
