@@ -327,7 +327,7 @@ def test_files_that_are_not_there(write: Any, tmp_path: Path, monkeypatch: pytes
     assert "There is no module 'json.nope'" in message("json.nope:thing")
 
 
-def test_files_that_cannot_be_imported(write: Any) -> None:
+def test_files_that_cannot_be_imported(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write("broken.py", "import twofold\n\n@twofold.model\ndef f(x: int) -> int\n    return x\n")
     assert message(file) == "broken.py:4 is not valid Python: expected ':': def f(x: int) -> int"
     assert "cannot be imported: ZeroDivisionError: division by zero (zero.py:2)" in message(
@@ -335,6 +335,10 @@ def test_files_that_cannot_be_imported(write: Any) -> None:
     )
     missing = message(write("missing.py", "import surely_not_there"))
     assert "ModuleNotFoundError: No module named 'surely_not_there' (missing.py:1). Install the package" in missing
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "polars", None)
+        extra = message(write("frames.py", "import polars.selectors"))
+    assert extra.endswith("(frames.py:1). Install the package: pip install 'twofold[polars]'")
     write("deep.py", "\n\nraise OSError('gone')")
     assert "OSError: gone (deep.py:3)" in message(write("shallow.py", "import deep"))
     exits = message(write("exits.py", "import sys\nsys.exit(3)"))

@@ -51,6 +51,14 @@ def test_the_site_lists_every_page():
     assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md"))
 
 
+def test_what_the_scripts_run_finds_its_neighbours():
+    """A file that is run by its path does not find the modules beside its folder: it is named as a module."""
+    scripts = [path for path in sorted((ROOT / "scripts").iterdir()) if path.is_file() and path.suffix != ".py"]
+    for script in scripts:
+        for words in re.findall(r"^ *(?:exec )?\.venv/bin/python (.*)", script.read_text(), re.MULTILINE):
+            assert words.startswith("-m "), f"{name(script)} runs python {words}"
+
+
 def headings(page: Path) -> set[str]:
     """The anchors that a code host and the site make of the headings."""
     found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)

@@ -5,6 +5,7 @@
     │   ├── OverwriteRefused     exit 2   an output that is not ours, or a run with something changed
     │   └── MissingExtra         exit 2   an optional package is not installed
     ├── ModelError               exit 1   the model cannot be found, read, loaded or trusted
+    │   ├── CalledAtImport       exit 1   a model's file calls serve, batch or compare when it is imported
     │   └── WrongResult          exit 1   predict answered with something its signature does not say
     ├── InputError               exit 1   the data that was given cannot be read
     │   ├── NotJson              a request body that is not JSON
@@ -30,6 +31,7 @@ from typing import Any
 
 __all__ = [
     "BadRow",
+    "CalledAtImport",
     "DeadlineExceeded",
     "FieldError",
     "InputError",
@@ -91,6 +93,10 @@ class MissingExtra(UsageError):
 
 class ModelError(TwofoldError):
     code = "model_error"
+
+
+class CalledAtImport(ModelError):
+    code = "called_at_import"
 
 
 class WrongResult(ModelError):

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, Literal, TypeVar, overload
 
-from twofold._errors import ModelError, UsageError
+from twofold._errors import CalledAtImport, ModelError, UsageError
 
 __all__ = [
     "MARK",
@@ -182,13 +182,13 @@ def importing(what: str) -> Iterator[None]:
 
 
 def refuse_at_import(call: str) -> None:
-    """Raises ModelError when `call` (serve, say) is made by the very import that loads a model.
+    """Raises CalledAtImport when `call` (serve, say) is made by the very import that loads a model.
 
     Every worker imports the model's file: a call at its top level would start workers that start workers.
     """
     what = _importing.get()
     if what:
-        raise ModelError(
+        raise CalledAtImport(
             f"{what} calls twofold.{call} when it is imported, and every worker imports it to load the model. "
             f"Put the call below this line, so that it runs only when the file is started by hand: "
             f'if __name__ == "__main__":',

@@ -240,6 +240,40 @@ def test_the_end_of_the_process_ends_it_all(tmp_path: Path, file: Path, words: t
     assert marked(mark) == []
 
 
+UNGUARDED = """
+import sys
+import twofold
+
+@twofold.model
+def half(number: float) -> float:
+    return number / 2
+
+model = twofold.load(half) if "loaded" in sys.argv else half
+with twofold.serve(model, background=True) as served:
+    print(twofold.connect(served.url)(7))
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("loaded",)])
+def test_a_script_that_serves_its_own_model_at_its_top_level(tmp_path: Path, words: tuple[str, ...]):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "3.5\n"), done.stderr
+    assert done.stderr == (
+        "twofold: script.py calls twofold.serve at its top level, so that threads of this process serve it. "
+        'Put the call below if __name__ == "__main__": to have worker processes.\n'
+    )
+
+
+def test_a_script_that_serves_a_file_that_serves(tmp_path: Path):
+    (tmp_path / "loop.py").write_text(FILE + "\ntwofold.serve(parity, background=True)\n")
+    (tmp_path / "script.py").write_text("import twofold\ntwofold.serve('loop.py', background=True)\n")
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "CalledAtImport: loop.py calls twofold.serve when it is imported" in done.stderr
+
+
 def test_a_file_that_serves_when_it_is_imported(tmp_path: Path):
     path = tmp_path / "loop.py"
     path.write_text(FILE + "\ntwofold.serve(parity, background=True)\n")

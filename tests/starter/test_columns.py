@@ -104,10 +104,20 @@ def test_broken_rows_are_counted_and_passed_over(tmp_path: Path):
     assert look.fields == {"a": Field("a", Int()), "b": Field("b", Int())}
 
 
-@pytest.mark.parametrize("text", ["a,b\n", "a,b\nx\n"])
-def test_an_input_without_rows(tmp_path: Path, text: str):
-    (tmp_path / "cells.csv").write_text(text)
-    with pytest.raises(InputError, match=r"cells.csv' has no rows, so that nothing can be learnt from it"):
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"a,b\n", r"cells.csv' has no rows, so that nothing can be learnt from it"),
+        (
+            b"a;b\n1;2,5\n3;4,5\n",
+            r"\(2 rows\); the first: expected 1 cell, .* has 2. A CSV file is UTF-8 text with commas",
+        ),
+        (b"a,b\nK\xf6ln,1\n", r"no row of the input .*cells.csv' can be read \(1 rows\); the first: .*UTF-8"),
+    ],
+)
+def test_an_input_without_rows(tmp_path: Path, text: bytes, told: str):
+    (tmp_path / "cells.csv").write_bytes(text)
+    with pytest.raises(InputError, match=told):
         look_at(str(tmp_path / "cells.csv"))
 
 

@@ -68,7 +68,7 @@ def command(file: str, source: str, drop: str) -> int:
 
 def _check_path(path: Path) -> None:
     if path.suffix != ".py":
-        raise UsageError(f"{str(path)!r} is not the name of a Python file. Give one such as {path.name}.py.")
+        raise UsageError(f"{str(path)!r} is not the name of a Python file. Give one such as {path.with_suffix('.py')}.")
     if path.exists():
         raise _refusal(path)
     if not path.absolute().parent.is_dir():
@@ -96,7 +96,8 @@ def _check_columns(dropped: tuple[str, ...], look: Look) -> None:
 
 def _summary(path: Path, look: Look, fields: list[str], left_out: dict[str, str]) -> str:
     many = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
-    lines = [f"Wrote {path}: {many}, as they are in {look.n_rows - look.n_broken:,} rows."]
+    n_whole = look.n_rows - look.n_broken
+    lines = [f"Wrote {path}: {many}, as they are in {n_whole:,} row{'s' if n_whole != 1 else ''}."]
     if look.n_broken:
         lines.append(f"{look.n_broken:,} rows cannot be cut into fields; in batch they go to quarantine.")
     if left_out:

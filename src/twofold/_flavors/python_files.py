@@ -9,13 +9,22 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from twofold._blame import said
 from twofold._errors import ModelError, TwofoldError
 from twofold._reference import MARK, ModelRef, importing, mark_of
 
 __all__ = ["find"]
+
+# What models import that an extra installs, in a version that fits.
+EXTRAS: Final = {
+    "onnxruntime": "onnx",
+    "pandas": "pandas",
+    "polars": "polars",
+    "pydantic": "pydantic",
+    "xllamacpp": "chat",
+}
 
 _imported: dict[Path, tuple[tuple[int, int], ModuleType]] = {}
 _being_imported: dict[Path, ModuleType] = {}
@@ -178,4 +187,6 @@ def _import_failed(shown: str, error: BaseException) -> ModelError:
     hint = ""
     if isinstance(error, ModuleNotFoundError):
         hint = " Install the package, or put the file beside the model's."
+        if extra := EXTRAS.get((error.name or "").partition(".")[0]):
+            hint = f" Install the package: pip install 'twofold[{extra}]'"
     return ModelError(f"{shown} cannot be imported: {said(error)}.{hint}")

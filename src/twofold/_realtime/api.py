@@ -6,13 +6,14 @@ import errno
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack, overload
 
-from twofold._errors import MissingExtra, ModelError, UsageError
+from twofold._errors import CalledAtImport, MissingExtra, ModelError, UsageError
 from twofold._options import ServeOptions, options_of
 from twofold._realtime.background import Served
 from twofold._realtime.http.keys import read_keys
@@ -94,7 +95,7 @@ def serve(
 
     `background=True` (in a notebook, say) returns as soon as it serves, on a free port where none is given. The handle
     has `.url` and `.stop()`, and is a context manager; the end of this process stops it too. A model that only this
-    process has is then served by threads of it.
+    process has is then served by threads of it, as is one of a script that makes this call at its top level.
 
     Returns 0 after a drain, 130 when a second Ctrl-C cut it short. Raises ModelError for a model that cannot be
     loaded, UsageError for an address that cannot be had.
@@ -107,19 +108,28 @@ def serve(
     refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
     here = None if isinstance(model, Mapping) else _only_here(model)
-    if here is None:
-        references = _as_json(_references(model))
+    if here is not None:
+        return _by_threads(here, options, f"{here.name} was defined in this session", "Put it in a file")
+    references = _as_json(_references(model))
+    try:
         return Served(lambda announce: Server(references, options, announce))
+    except CalledAtImport:
+        if isinstance(model, Mapping) or (found := _of_this_script(model)) is None:
+            raise
+    here, script = found
+    below = 'Put the call below if __name__ == "__main__":'
+    return _by_threads(here, options, f"{script} calls twofold.serve at its top level", below)
+
+
+def _by_threads(here: Model, options: ServeOptions, why: str, instead: str) -> Served:
+    """Serve the model by threads of this process, and say so."""
     if options.reload:
         raise UsageError(
-            f"reload=True watches a model's files, and {here.name} was defined in this session: it has none."
+            f"reload=True is for a model that other processes can load, and {why}. {instead} to have it watched."
         )
     from twofold._realtime.threaded import ThreadedServer
 
-    Lines(options).say(
-        f"{here.name} was defined in this session, so that threads of this process serve it. "
-        "Put it in a file to have worker processes."
-    )
+    Lines(options).say(f"{why}, so that threads of this process serve it. {instead} to have worker processes.")
     return Served(lambda announce: ThreadedServer(here, options, announce))
 
 
@@ -212,3 +222,15 @@ def _only_here(model: OneModel) -> Model | None:
     if isinstance(model, str | Path | ModelRef) or reference_of(model) is not None:
         return None
     return load(model)
+
+
+def _of_this_script(model: OneModel) -> tuple[Model, str] | None:
+    """The model as this process has it, and the script that it stands in; None where it stands elsewhere."""
+    from twofold._model import Model, load
+
+    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    if isinstance(model, Model):
+        is_there = model.ref is not None and model.ref.target.file == script.resolve()
+    else:
+        is_there = getattr(model, "__module__", None) == "__main__"
+    return (load(model), script.name) if is_there else None

@@ -80,12 +80,20 @@ def look_at(pattern: str) -> Look:
         else:
             columns[stored.name] = _Column(Field(stored.name, kind), scan.format.name)
     n_rows = n_broken = 0
+    why = ""  # the first broken row is one
     for piece in pieces_of(scan, list(columns)):
         n_rows += piece.n_rows
         n_broken += len(piece.broken)
+        if piece.broken and not why:
+            why = piece.broken[min(piece.broken)][1]
         for name, array in piece.arrow(list(columns)).items():
             columns[name].see(array)
-    if n_rows == n_broken:
+    if n_rows and n_rows == n_broken:
+        form = " A CSV file is UTF-8 text with commas between the cells." if scan.format.name == "csv" else ""
+        raise InputError(
+            f"no row of the input {pattern!r} can be read ({n_rows:,} rows); the first: {why}.{form}", path=pattern
+        )
+    if not n_rows:
         raise InputError(f"the input {pattern!r} has no rows, so that nothing can be learnt from it.", path=pattern)
     return Look(scan, {name: column.field for name, column in columns.items()}, left_out, n_rows, n_broken)
 
