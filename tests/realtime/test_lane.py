@@ -270,6 +270,10 @@ class TestTerms:
     def test_an_error_without_one_is_given_one(self, both: tuple[Served, Served], fast_lane: bool):
         port = both[0 if fast_lane else 1].port
         assert "x-request-id" not in ask_once(port, post(SEVEN)).headers
+        for _ in range(2):  # whether it is logged or not: the log has one of a kind a second
+            reply = ask_once(port, post('[{"number": 66}, {"number": 7}]'))
+            assert reply.status == 200
+            assert re.fullmatch("[0-9a-f]{16}", reply.headers["x-request-id"])
         seen = set()
         for request in (post("{"), post("{"), get("/nothing"), b"GARBAGE\r\n\r\n", post(SEVEN, 'X-Request-Id: "')):
             reply = ask_once(port, request)

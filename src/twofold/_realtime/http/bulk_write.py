@@ -19,6 +19,7 @@ from twofold._realtime.http.media import ARROW, CSV, JSON, NPY, Form
 from twofold._realtime.http.plain import failure_of_all, json_list
 from twofold._realtime.http.problems import (
     ERRORS_SHOWN,
+    FAILED_ROWS,
     MESSAGE_CHARACTERS,
     PROBLEMS,
     Answer,
@@ -51,7 +52,7 @@ def bulk_answer(signature: Signature, form: Form, result: Result) -> Answer:
             return problem_of_failure(whole, n_rows)
         if form == NPY:
             return _all_failed(failures, n_rows)
-    headers = ((b"twofold-failed-rows", str(len(failures)).encode()),) if failures else ()
+    headers = ((FAILED_ROWS, str(len(failures)).encode()),) if failures else ()
     return Answer(200, CONTENT_TYPES[form], headers, _WRITERS[form](signature, result, n_rows))
 
 

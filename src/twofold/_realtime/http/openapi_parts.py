@@ -59,7 +59,7 @@ FAILED_ROWS: Json = {
     "schema": {"type": "integer", "minimum": 1},
 }
 REQUEST_ID: Json = {
-    "description": "The request's own X-Request-Id; an error without one is given one.",
+    "description": "The request's own X-Request-Id; an error, or an answer with failed rows, has one in any case.",
     "schema": {"type": "string", "maxLength": 128},
 }
 HEADERS: Json = {"ModelVersion": MODEL_VERSION, "FailedRows": FAILED_ROWS, "RequestId": REQUEST_ID}

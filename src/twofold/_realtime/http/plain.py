@@ -13,6 +13,7 @@ from twofold._realtime.http.bodies import too_many_rows
 from twofold._realtime.http.problems import (
     CONTENT_TYPE,
     ERRORS_SHOWN,
+    FAILED_ROWS,
     MAX_ROWS,
     Answer,
     Client,
@@ -114,7 +115,7 @@ def _answer_many(client: Client, results: Sequence[Any]) -> None:
     elif (whole := failure_of_all(failures, len(results))) is not None:
         client.respond(problem_of_failure(whole, len(results)))
     else:
-        headers = ((b"twofold-failed-rows", str(len(failures)).encode()),)
+        headers = ((FAILED_ROWS, str(len(failures)).encode()),)
         client.respond(Answer(200, CONTENT_TYPE, headers, json_list(map(_text, results))))
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "CONNECTION",
     "CONTENT_TYPE",
     "ERRORS_SHOWN",
+    "FAILED_ROWS",
     "MAX_ROWS",
     "MESSAGE_CHARACTERS",
     "PARTING_S",
@@ -38,6 +39,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 CONNECTION: Final = "twofold.connection"  # in a scope's extensions: the connection, for the app
 CONTENT_TYPE: Final = b"application/json"
 PARTING_S: Final = 0.05  # rows of a client that has ended its half, and may be gone, wait no longer than that
+FAILED_ROWS: Final = b"twofold-failed-rows"
 PROBLEM: Final = b"application/problem+json"
 
 MESSAGE_CHARACTERS: Final = 2000
@@ -182,10 +184,11 @@ def _error_item(error: FieldError) -> dict[str, Any]:
 def written(answer: Answer, version: str, request_id: bytes) -> tuple[Headers, bytes]:
     """The headers of an answer, in the order in which both ways send them, and its body.
 
-    `version` is the model's. Where the request has no id (b""), an error is given one.
+    `version` is the model's. Where the request has no id (b""), an error is given one, and so is an answer with failed
+    rows: those the log may tell of.
     """
     body = answer.body
-    if answer.status >= 400:
+    if answer.status >= 400 or any(name == FAILED_ROWS for name, _ in answer.headers):
         request_id = request_id or new_request_id()
         if answer.content_type == PROBLEM:
             body = b'%b,"request_id":"%b"}' % (body[:-1], request_id)
