@@ -17,7 +17,8 @@ test: .venv/.ready  ## style, types and the tests of the core and the light extr
 	@scripts/check
 	@scripts/test
 
-test-all: .venv/.ready  ## the tests that need heavy packages, which this installs
+test-all: .venv/.ready  ## the site, and the tests that need heavy packages, which this installs
+	@scripts/docs
 	@scripts/test-all
 
 check: .venv/.ready  ## style and types only
