@@ -318,3 +318,29 @@ def test_one_value_of_a_vector_is_a_scalar(tmp_path: Path) -> None:
     assert model.signature.inputs == (Field("features", Float(32)),)
     assert model.signature.outputs == (Field("prediction", Float(32)),)
     assert answers(model, [{"features": 2}]) == [(6.0,)]
+
+
+def test_a_call_that_onnxruntime_has_no_memory_for_is_halved(tmp_path: Path) -> None:
+    """One row takes a column, two take 2 ** 42: no allocator has that."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], start=0, end=1),
+        helper.make_node("Sub", ["rows", "one"], ["more"]),
+        helper.make_node("Mul", ["more", "huge"], ["wide"]),
+        helper.make_node("Add", ["wide", "one"], ["columns"]),
+        helper.make_node("Concat", ["rows", "columns"], ["shape"], axis=0),
+        helper.make_node("Expand", ["x", "shape"], ["expanded"]),
+        helper.make_node("ReduceMax", ["expanded"], ["y"], axes=[1], keepdims=1),
+    ]
+    constants = [graphs.constant("one", [1]), graphs.constant("huge", [1 << 42])]
+    path = graphs.save(
+        tmp_path / "hungry.onnx",
+        nodes,
+        [graphs.value("x", shape=("N", 1))],
+        [graphs.value("y", shape=("N", 1))],
+        constants,
+    )
+    model = load(path)
+    result = Runner(model).run(Batch.from_rows(model.signature.input_schema, [([1.0],), ([2.0],), ([3.0],)]))
+    assert not result.failures
+    assert result.exhausted_rows == 2
+    assert result.outputs.rows() == [(1.0,), (2.0,), (3.0,)]

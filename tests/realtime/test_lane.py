@@ -30,6 +30,7 @@ from tests.realtime.serving import (
     serving,
     talk,
 )
+from twofold._realtime.counters import OUTCOMES
 
 LIMIT = 1000
 SEVEN = '{"number": 7}'
@@ -341,6 +342,9 @@ class TestConnections:
             assert answer(first).json == {"prediction": "done"}
             assert answer(waiting[5]).json == [{"prediction": "done"}] * 2
             assert models.calls == [300, 6, 6]
+            gone = OUTCOMES.index("client_gone")
+            wait_for(lambda: served.service.counters.cells[gone] >= 5)
+            assert served.service.counters.cells[gone] == 5
             first.close()
             waiting[5].close()
 

@@ -64,6 +64,20 @@ async def waiting(number: int) -> int:
     return number
 
 
+@twofold.model(threads=4)
+def computing_in_threads(number: int) -> int:
+    until = time.perf_counter() + 0.02
+    while time.perf_counter() < until:
+        pass
+    return number
+
+
+@twofold.model(threads=4)
+def waiting_in_threads(number: int) -> int:
+    time.sleep(0.02)
+    return number
+
+
 def columns(service: Service, numbers: list[int]) -> Batch:
     return Batch.from_numpy(service.signature.input_schema, {"number": np.array(numbers, dtype=np.int64)})
 
@@ -147,5 +161,23 @@ def test_rows_that_hold_the_loop_are_told_of(target: Any, told: bool) -> None:
             await asked_rows(service, [number])
         assert len(seen) == told
         assert all(seconds > 0.005 for seconds in seen)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("target", "told"), [(computing_in_threads, True), (waiting_in_threads, False)])
+def test_threads_that_hold_the_loop_are_told_of(target: Any, told: bool) -> None:
+    async def main() -> None:
+        service = service_of(target)
+        seen: list[float] = []
+        service.on_slow = seen.append
+        over = time.monotonic() + (20 if told else 0.5)
+
+        async def ask() -> None:
+            while not seen and time.monotonic() < over:
+                await asked_rows(service, [1])
+
+        await asyncio.gather(*[ask() for _ in range(8)])
+        assert len(seen) == told
 
     asyncio.run(main())

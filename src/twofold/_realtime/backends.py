@@ -104,14 +104,21 @@ class WaitingBackend:
     def start_call(self, batch: Batch, done: Callable[[Result], None], deadline: float) -> None:
         loop = asyncio.get_running_loop()
         call: asyncio.Future[Result]
+        spent = _Spent()
         if self._pool is None:
             call = loop.create_task(self._run(batch))
         else:
-            call = loop.run_in_executor(self._pool, self._runner.run, batch)
+            call = loop.run_in_executor(self._pool, self._run_in_thread, batch, spent)
         self._running.add(call)
         answer_once = _Once(done)
         late = loop.call_later(deadline - time.monotonic(), self._give_up, call, batch.n_rows, answer_once)
-        call.add_done_callback(partial(self._ended, batch.n_rows, answer_once, late))
+        call.add_done_callback(partial(self._ended, batch.n_rows, answer_once, late, spent))
+
+    def _run_in_thread(self, batch: Batch, spent: _Spent) -> Result:
+        began = time.thread_time()
+        result = self._runner.run(batch)
+        spent.cpu_s, spent.over = time.thread_time() - began, time.monotonic()
+        return result
 
     @types.coroutine
     def _run(self, batch: Batch) -> Generator[Any, Any, Result]:
@@ -153,9 +160,15 @@ class WaitingBackend:
         if isinstance(call, asyncio.Task):  # a thread cannot be stopped
             call.cancel()
 
-    def _ended(self, n_rows: int, done: _Once, late: asyncio.TimerHandle, call: asyncio.Future[Result]) -> None:
+    def _ended(
+        self, n_rows: int, done: _Once, late: asyncio.TimerHandle, spent: _Spent, call: asyncio.Future[Result]
+    ) -> None:
         self._running.discard(call)
         late.cancel()
+        if spent.over:
+            # Threads that compute in Python keep the loop from running. It is late for other reasons, too: a call that
+            # has only waited has held nothing up.
+            self.on_held(n_rows, min(spent.cpu_s, time.monotonic() - spent.over))
         if call.cancelled():
             done(self._all_failed(n_rows, LATE))
         elif (error := call.exception()) is not None:
@@ -166,6 +179,15 @@ class WaitingBackend:
 
     def _all_failed(self, n_rows: int, failure: RowFailure) -> Result:
         return Result(Batch.from_rows(self._runner.signature.output_schema, []), dict.fromkeys(range(n_rows), failure))
+
+
+class _Spent:
+    """Of a call in a thread: the CPU time it took, and when it was over (`time.monotonic`; 0.0: it is not)."""
+
+    __slots__ = ("cpu_s", "over")
+
+    def __init__(self) -> None:
+        self.cpu_s = self.over = 0.0
 
 
 class _Once:
