@@ -282,6 +282,10 @@ def test_keys() -> None:
             assert refused(channel, numbers(7), metadata=metadata)[0] == "UNAUTHENTICATED"
         assert ask(channel, numbers(7), metadata=(("authorization", "Bearer two"),)).outputs
         assert call(channel, "Check", f"{HEALTH}.Health").status == 1
+        assert call(channel, "ServerLive").live  # as /v2/health/live and /v2/health/ready are open
+        assert call(channel, "ServerReady").ready
+        with pytest.raises(grpc.RpcError, match="asks for a key"):
+            call(channel, "ServerMetadata")
 
 
 def test_tls(tmp_path: Path) -> None:

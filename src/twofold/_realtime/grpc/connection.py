@@ -36,7 +36,11 @@ ANSWER_HEAD: Final = [(b"content-type", b"application/grpc")]
 ANSWER_END: Final = [(b"grpc-status", b"0")]
 CONTENT_TYPE: Final = b"application/grpc"
 AUTHORIZATION: Final = b"authorization"
-OPEN: Final = b"/grpc.health.v1.Health/"
+OPEN: Final = (
+    b"/grpc.health.v1.Health/",
+    b"/inference.GRPCInferenceService/ServerLive",
+    b"/inference.GRPCInferenceService/ServerReady",
+)
 REFUSED_STREAM: Final = 7  # the client sends the call again, elsewhere
 ENHANCE_YOUR_CALM: Final = 11
 NO_LAST_STREAM: Final = 2**31 - 1
@@ -210,7 +214,12 @@ class GrpcConnection(asyncio.Protocol):
         try:
             allow = self._state.allow
             if allow is not None and not request.path.startswith(OPEN) and not allow(headers.get(AUTHORIZATION, b"")):
-                raise CallRefused(UNAUTHENTICATED, "This server asks for a key: send authorization: Bearer KEY.")
+                what = (
+                    "The key is not one that this server knows"
+                    if AUTHORIZATION in headers
+                    else "This server asks for a key"
+                )
+                raise CallRefused(UNAUTHENTICATED, f"{what}: send authorization: Bearer KEY.")
             if method is None:
                 raise CallRefused(UNIMPLEMENTED, f"There is no method {request.path[:200].decode('latin-1')}.")
             encoding, left_s = head_of(headers)
