@@ -101,18 +101,19 @@ class Profile:
         """The median of calls with so many rows; 0.0 as long as nothing is known."""
         return self._at(self._typical_s, n_rows)
 
-    def rows_within(self, seconds: float) -> int:
-        """The most rows (at least 1) whose call takes no longer, as far as can be told from the calls seen so far."""
-        rows, high_s = self._rows, self._high_s
+    def rows_within(self, seconds: float, *, typically: bool = False) -> int:
+        """The most rows (at least 1) whose call takes no longer, nine times of ten or `typically`, as far as can be
+        told from the calls seen so far."""
+        rows, times = self._rows, self._typical_s if typically else self._high_s
         if not rows:
             return 1
-        at = bisect.bisect_right(high_s, seconds)
+        at = bisect.bisect_right(times, seconds)
         if at == 0:
-            most = rows[0] * seconds / high_s[0]
+            most = rows[0] * seconds / times[0]
         elif at == len(rows):
-            most = min(rows[-1] + (seconds - high_s[-1]) / self._slope(high_s), FARTHEST * rows[-1])
+            most = min(rows[-1] + (seconds - times[-1]) / self._slope(times), FARTHEST * rows[-1])
         else:
-            share = (seconds - high_s[at - 1]) / (high_s[at] - high_s[at - 1])
+            share = (seconds - times[at - 1]) / (times[at] - times[at - 1])
             most = rows[at - 1] + share * (rows[at] - rows[at - 1])
         return max(1, int(most))
 

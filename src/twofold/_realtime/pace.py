@@ -9,7 +9,8 @@ from twofold._profile import Profile
 
 __all__ = ["INLINE_CALL_S", "SLOW_ROW_S", "Drain", "Pace"]
 
-# An inline call lasts no longer, unless one row does: the event loop serves in between.
+# A usual inline call lasts no longer, unless one row does: the event loop serves in between. By the median: where
+# what holds one call up also makes the next ones smaller, small calls are all that is ever seen.
 INLINE_CALL_S: Final = 0.0005
 # A one-row call that holds the event loop for longer does not belong there; so many in a row are not an accident.
 SLOW_ROW_S: Final = 0.005
@@ -109,7 +110,10 @@ class Pace:
         if not profile.known:
             self.call_rows = min(most, FIRST_ROWS)
             return
-        best = profile.rows_within(INLINE_CALL_S) if self._inline else profile.worthwhile_rows(GAIN, TRIED_ROWS)
+        if self._inline:
+            best = profile.rows_within(INLINE_CALL_S, typically=True)
+        else:
+            best = profile.worthwhile_rows(GAIN, TRIED_ROWS)
         self.call_rows = rows = min(most, best)
         self.call_s = profile.seconds_for(rows)
         self.row_s = profile.typical_s(rows) / rows
