@@ -88,8 +88,9 @@ def by_threads(model: str, source: str, output: str, kept: list[str]) -> None:
                 scored[group] = table.select(kept).append_column("prediction", prediction)
                 more.notify()
 
-    for work in (reads, *[scores] * CORES):
-        threading.Thread(target=work, daemon=True).start()
+    threads = [threading.Thread(target=work, daemon=True) for work in (reads, *[scores] * CORES)]
+    for thread in threads:
+        thread.start()
     schema = pa.schema([file.schema_arrow.field(name) for name in kept]).append(pa.field("prediction", pa.float32()))
     with writing(output, schema) as writer:
         for group in range(file.num_row_groups):
@@ -98,6 +99,8 @@ def by_threads(model: str, source: str, output: str, kept: list[str]) -> None:
                 table = scored.pop(group)
             writer.write_table(table)
             ahead.release()
+    for thread in threads:  # the interpreter, on its way out, would abort in one that still lets its session go
+        thread.join()
 
 
 def by_pandas(model: str, source: str, output: str, kept: list[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import alive, wait_for
+from twofold import _supervisor
 from twofold._errors import MissingExtra, ModelError, RunStopped
 from twofold._supervisor import (
     Backoff,
@@ -20,6 +21,7 @@ from twofold._supervisor import (
     Message,
     Worker,
     available_cores,
+    begin,
     end_workers,
     error_from_message,
     error_to_message,
@@ -48,6 +50,22 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return "test_worker_code"
 
     return write
+
+
+def test_a_process_that_was_begun_early_gets_the_arguments_of_the_next_start(module, events) -> None:
+    name = module("""
+        import sys
+        channel.send({"args": channel.args, "path": sys.path[0]})
+        channel.receive()
+    """)
+    begin(name)
+    (waiting,) = _supervisor._begun.values()
+    worker = Worker.start(name, {"a": 1}, events=events)
+    assert worker.pid == waiting.pid
+    assert events.get(timeout=10)[1] == {"args": {"a": 1}, "path": sys.path[0]}
+    another = Worker.start(name, {"a": 2}, events=events)
+    assert another.pid != waiting.pid
+    end_workers([worker, another])
 
 
 def test_messages_go_both_ways_and_prints_do_not_disturb_them(module, events) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +13,9 @@ from twofold._columns import Batch
 from twofold._errors import BadRow, RowFailure, WrongResult
 
 if TYPE_CHECKING:
+    import asyncio  # 15 ms: imported below by what waits, which most models do not
+    from concurrent.futures import ThreadPoolExecutor
+
     from twofold._flavors.loaded import PlainCalls
     from twofold._model import Model
     from twofold._usage import Piece
@@ -98,6 +99,8 @@ class Runner:
         call = self.model.acall_row
         if call is None:
             return self.run(batch)
+        import asyncio
+
         rows = batch.rows()
         places = self._places_on(asyncio.get_running_loop())
         answers: list[Row | BaseException] = [()] * len(rows)
@@ -134,6 +137,8 @@ class Runner:
 
     async def stream_async(self, row: Row) -> AsyncGenerator[Piece, None]:
         """`stream` of a model that yields and waits (`Model.astream_row`). It holds one of the `concurrency` places."""
+        import asyncio
+
         call = self.model.astream_row
         assert call is not None
         async with self._places_on(asyncio.get_running_loop()):
@@ -193,11 +198,15 @@ class Runner:
             except BaseException as error:
                 return error
 
+        from concurrent.futures import ThreadPoolExecutor
+
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.model.threads, thread_name_prefix="twofold-predict")
         return list(self._pool.map(answer, rows))
 
     def _places_on(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+        import asyncio
+
         if self._places is None or self._places[0] is not loop:
             self._places = (loop, asyncio.Semaphore(self.model.concurrency or 1))
         return self._places[1]
@@ -324,6 +333,8 @@ def _unless_ending(error: BaseException) -> BaseException:
     """The error, but where it is not the model's: the process is interrupted, or the caller's task cancelled."""
     if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
         raise error
+    import asyncio
+
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -342,11 +353,15 @@ class _LoopThread:
     to the loop it was opened on."""
 
     def __init__(self) -> None:
+        import asyncio
+
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._live, name="twofold-loop", daemon=True)
         self._thread.start()
 
     def _live(self) -> None:
+        import asyncio
+
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
@@ -354,6 +369,8 @@ class _LoopThread:
             self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
+        import asyncio
+
         answer = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return answer.result()

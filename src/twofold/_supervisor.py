@@ -18,6 +18,7 @@ Nothing here imports the model, pyarrow, NumPy or asyncio: the parent stays ligh
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -36,6 +37,7 @@ from twofold import _errors
 from twofold._errors import ModelError, TwofoldError, UsageError
 
 __all__ = [
+    "EARLY",
     "LINUX",
     "Backoff",
     "Channel",
@@ -43,6 +45,7 @@ __all__ = [
     "Message",
     "Worker",
     "available_cores",
+    "begin",
     "end_workers",
     "error_from_message",
     "error_to_message",
@@ -54,6 +57,7 @@ __all__ = [
 Message = dict[str, Any]
 
 GARBAGE_OBJECTS: Final = 50_000
+EARLY: Final = "early"
 
 LINUX: Final = sys.platform.startswith("linux")
 PR_SET_PDEATHSIG: Final = 1
@@ -87,13 +91,8 @@ class Worker:
         their "role", where there is one, stands on it.
         """
         envelope = {"parent": os.getpid(), "path": [entry or str(Path.cwd()) for entry in sys.path], "args": args}
-        command = [sys.executable, "-P", "-m", module, *([args["role"]] if "role" in args else [])]
-        if os.name == "posix":
-            apart: dict[str, Any] = {"start_new_session": True, "pass_fds": tuple(pass_fds)}
-        else:
-            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined,unused-ignore]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **apart)
-        worker = cls(process, events)
+        words = [args["role"]] if "role" in args else []
+        worker = cls(_begun.pop(module) if module in _begun else _launch(module, words, pass_fds), events)
         worker.send(envelope)
         return worker
 
@@ -179,6 +178,30 @@ class Worker:
             stdin.close()
         except OSError:
             pass
+
+
+_begun: dict[str, subprocess.Popen[bytes]] = {}
+
+
+def begin(module: str) -> None:
+    """Launch the process that the next `Worker.start(module, …)` takes. It finds EARLY in `sys.argv`, and does what it
+    can before it has its arguments. Where none is started, it ends with this process."""
+    _begun[module] = _launch(module, [EARLY])
+    atexit.register(_end_begun)
+
+
+def _end_begun() -> None:
+    for process in _begun.values():
+        process.kill()
+
+
+def _launch(module: str, words: Sequence[str], pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    if os.name == "posix":
+        apart: dict[str, Any] = {"start_new_session": True, "pass_fds": tuple(pass_fds)}
+    else:
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined,unused-ignore]
+    command = [sys.executable, "-P", "-m", module, *words]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **apart)
 
 
 def end_workers(workers: Iterable[Worker], grace_s: float = 0.0) -> None:

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import PARITY, twofold
+from tests.processes import marked, wait_for
 
 KEYS = ["rows_in", "rows_out", "rows_quarantined", "seconds", "rows_per_second", "splits", "splits_resumed", "output"]
 
@@ -83,6 +85,17 @@ def test_options_reach_the_run(folder: Path) -> None:
     by_environment = {"TWOFOLD_BATCH_RENAME": "prediction=kind", "TWOFOLD_BATCH_KEEP": "id", "TWOFOLD_BATCH_LIMIT": "1"}
     done = twofold("batch", "parity.py", "good.csv", "env.csv", cwd=folder, env=by_environment)
     assert (folder / "env.csv").read_text() == "id,kind\na,Odd\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
+def test_a_wrong_option_leaves_no_process(folder: Path) -> None:
+    mark = uuid.uuid4().hex
+    done = twofold(
+        "batch", "parity.py", "good.csv", "out.csv", "--nonsense", cwd=folder, env={"TWOFOLD_TEST_MARK": mark}
+    )
+    assert done.returncode == 2
+    assert "--nonsense" in done.stderr
+    wait_for(lambda: not marked(mark))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

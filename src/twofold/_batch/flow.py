@@ -80,7 +80,6 @@ def compute(run: Run, executor: Executor, options: BatchOptions, began: float, t
             tracker.show("joining")
             reports = [tracker.reports[task.index] for task in run.tasks]
             whole = joining.finish(reports)
-        executor.close()
         state.publish(whole)
         state.finish(total(reports))
     except BaseException:

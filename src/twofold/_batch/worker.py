@@ -14,13 +14,16 @@ parent                                 worker
 
 from __future__ import annotations
 
+import gc
 import queue
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twofold._light import import_pyarrow
-from twofold._supervisor import Channel, Message, error_to_message, spare_collector, worker_channel
+from twofold._supervisor import EARLY, Channel, Message, error_to_message, spare_collector, worker_channel
 
 if TYPE_CHECKING:
     from twofold._batch.work import SplitTask, Work
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
+    if EARLY in sys.argv:
+        with suppress(ImportError):  # what cannot be imported is told below
+            import_pyarrow()
     channel = worker_channel()
     try:
         import_pyarrow()
@@ -45,6 +51,7 @@ def main() -> None:
 def _load(ref: Message) -> Model:
     from twofold._model import ModelRef, load
 
+    gc.freeze()  # so that the collector looks at what the model brings, not at all that was imported
     model = load(ModelRef.from_json(ref))
     spare_collector()
     return model

@@ -42,7 +42,6 @@ class OpaqueCell:
 def plain_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One array, without dictionaries, run ends, views or storage behind an extension."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     array = column
     if isinstance(array, pa.ChunkedArray):
@@ -51,6 +50,8 @@ def plain_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if isinstance(array, pa.DictionaryArray):
         return array.dictionary_decode()
     if pa.types.is_run_end_encoded(array.type):
+        import pyarrow.compute as pc  # 25 ms, which most columns need not cost
+
         return pc.run_end_decode(array)
     if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):  # few kernels take these
         return array.cast(pa.string() if pa.types.is_string_view(array.type) else pa.binary())

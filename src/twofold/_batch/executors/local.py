@@ -70,6 +70,7 @@ class LocalExecutor:
             run.run()
         finally:
             self.model_calls += run.model_calls
+        self._workers.let_go()
 
 
 class _Run:
