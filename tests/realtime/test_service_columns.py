@@ -66,8 +66,8 @@ async def waiting(number: int) -> int:
 
 @twofold.model(threads=4)
 def computing_in_threads(number: int) -> int:
-    until = time.perf_counter() + 0.02
-    while time.perf_counter() < until:
+    until = time.thread_time() + 0.02  # whatever else the machine does
+    while time.thread_time() < until:
         pass
     return number
 
@@ -178,6 +178,6 @@ def test_threads_that_hold_the_loop_are_told_of(target: Any, told: bool) -> None
                 await asked_rows(service, [1])
 
         await asyncio.gather(*[ask() for _ in range(8)])
-        assert len(seen) == told
+        assert bool(seen) == told
 
     asyncio.run(main())
