@@ -107,7 +107,7 @@ def serving(
 
 def _service(model: Any, at: int, options: dict[str, Any]) -> Service:
     runner = Runner(model)
-    backend = WaitingBackend(runner) if model.is_async or model.threads else InlineBackend(runner)
+    backend = WaitingBackend(runner) if model.is_async or model.threads or model.streams else InlineBackend(runner)
     version = f"{int(VERSION, 16) + at:012x}"
     return Service(
         model.signature,

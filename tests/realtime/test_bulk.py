@@ -226,6 +226,10 @@ BROKEN: dict[str, tuple[str, bytes]] = {
     "empty arrow": (ARROW, b""),
     "arrow cut": (ARROW, in_every_form(rows(9))[ARROW][:-200]),
     "arrow twice": (ARROW, stream(pa.Table.from_arrays([pa.array([1.0])] * 2, ["acid", "acid"]))),
+    "arrow names that are not UTF-8": (
+        ARROW,
+        stream(pa.Table.from_pylist(rows(2))).replace(b"sugar\0", b"suga\xb4\0"),
+    ),
     "no npy": (NPY, b"hello"),
     "npy cut": (NPY, npy(np.zeros((3, 3)))[:-1]),
     "npy too long": (NPY, npy(np.zeros((3, 3))) + b"x"),
@@ -236,6 +240,12 @@ BROKEN: dict[str, tuple[str, bytes]] = {
     "npy of a large shape": (NPY, npy(np.zeros((3, 3))).replace(b"(3, 3), }" + b" " * 12, b"(3, 9999999999999), }")),
     "npy of a negative shape": (NPY, npy(np.zeros((3, 3))).replace(b"(3, 3), }  ", b"(-3, -3), }")),
     "npy with code": (NPY, npy(np.zeros((3, 3))).replace(b"(3, 3), } ", b"exit(1), }")),
+    "npy of a shape with a truth": (NPY, npy(np.zeros((1, 3))).replace(b"(1, 3), }   ", b"(True, 3), }")),
+    "npy of parts of arrays": (
+        NPY,
+        npy(np.zeros(6)).replace(b"'<f8'", b"'(2,3)<f8'").replace(b"(6,), }    ", b"(1,), }"),
+    ),
+    "npy of what is not Unicode": (NPY, npy(np.full((2, 3), 0x7FFFFFFF, "<u4").view("<U1"))),
     "empty CSV": (CSV, b""),
     "CSV that is not UTF-8": (CSV, b"acid,sugar,year\n1,2,\xff\n"),
     "CSV header that is not UTF-8": (CSV, b"acid,sugar,year,\xff\n1,2,3,4\n"),

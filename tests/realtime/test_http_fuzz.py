@@ -77,6 +77,25 @@ def test_mutated_bodies(payment: Served):
     assert set(counts) == {200, 400, 422}, counts
 
 
+# What is refused by the connection while the app has, or is about to have, something to say to it.
+TWICE_REFUSED = {
+    "a body of no known type breaks": post(b"zz\r\n", "Transfer-Encoding: chunked", "Content-Type: text/html"),
+    "a body breaks that was not asked for": post(b"zz\r\n", "Transfer-Encoding: chunked", "Expect: 100-continue"),
+    "a body breaks in its middle": post(b"1\r\n{\r\nzz\r\n", "Transfer-Encoding: chunked"),
+    "what comes behind too large a head is no HTTP": get("/docs", "X: " + "x" * 70_000) + b"nonsense\r\n\r\n",
+    "cut off, and of no known type": post(b"{", "Content-Length: 9", "Content-Type: text/html"),
+    "cut off, and not asked for": post(b"{", "Content-Length: 9", "Expect: 100-continue", "Accept: text/csv"),
+}
+
+
+@pytest.mark.parametrize("name", TWICE_REFUSED)
+def test_a_request_is_answered_once(payment: Served, name: str, caplog: pytest.LogCaptureFixture):
+    for _ in range(5):
+        data = talk(payment.port, TWICE_REFUSED[name], half_close=True)
+        assert data.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").count(b"HTTP/1.1 ") == 1, data
+    assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
+
+
 def test_mutated_requests(payment: Served):
     """Bytes that are hardly HTTP any more: answered with declared statuses only, and never left hanging."""
     chance = random.Random(8)

@@ -285,6 +285,7 @@ def test_what_is_no_infer_request(served: Served, body: bytes, said: str) -> Non
         ({"outputs": [{"name": "prediction"}] * 2}, "The output 'prediction' is asked for twice."),
         ({"parameters": {"binary_data_output": 1}}, "The parameter binary_data_output is true or false."),
         ({"parameters": {"timeout": "soon"}}, "The parameter timeout is a whole number of microseconds."),
+        ({"parameters": {"timeout": 10**400}}, "The parameter timeout is a whole number of microseconds."),
         (
             {"outputs": [{"name": "prediction", "parameters": {"classification": 3}}]},
             "The output 'prediction': classification is not an extension here.",

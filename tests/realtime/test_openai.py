@@ -185,7 +185,7 @@ def test_errors(url: str, more: dict[str, Any], status: int, kind: str, code: st
         assert answer.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[" * 10_000, b"[]", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 10_000, b"[]", b"\xff", b'{"\xff": 1}', b'{"model": "\xc3"}'])
 def test_bodies_that_are_none(url: str, body: bytes) -> None:
     answer = httpx.post(f"{url}/v1/chat/completions", content=body)
     assert answer.status_code == 400

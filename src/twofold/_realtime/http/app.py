@@ -18,7 +18,7 @@ from twofold._realtime.catalog import Catalog
 from twofold._realtime.http import health, metrics, models, oip_routes, openai, page
 from twofold._realtime.http.access import ANYBODY, Access, Guard
 from twofold._realtime.http.lane_request import LanePath
-from twofold._realtime.http.problems import Answer, Refusal, parted, problem
+from twofold._realtime.http.problems import Answer, Refusal, parted
 from twofold._realtime.http.responses import AnswerResponse, request_id, service_named
 from twofold._realtime.service import Service
 
@@ -64,6 +64,7 @@ def make_app(catalog: Catalog, access: Access = ANYBODY, routes: Sequence[Routes
 
 
 def _form(path: str, refusal: Refusal) -> Answer:
+    """How the protocol of this path says no."""
     form = next((form for prefix, form in FORMS if path == prefix or path.startswith(prefix + "/")), None)
     return refusal.answer if form is None else form(refusal)
 
@@ -104,12 +105,13 @@ def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
         return AnswerResponse(_form(request.url.path, refusal), service(request))
 
     async def refused(request: Request, refusal: Refusal) -> AnswerResponse:
-        return AnswerResponse(refusal.answer, service(request))
+        return AnswerResponse(_form(request.url.path, refusal), service(request))
 
     async def internal_error(request: Request, error: Exception) -> AnswerResponse:
         # uvicorn logs the traceback
         LOG.error("a request failed: %r", error, extra={"request_id": request_id(request)})
-        return AnswerResponse(problem("internal_error", "The server failed; its log says why."), service(request))
+        refusal = Refusal("internal_error", "The server failed; its log says why.")
+        return AnswerResponse(_form(request.url.path, refusal), service(request))
 
     async def nobody_there(request: Request, _: Exception) -> AnswerResponse:
         answer = _form(request.url.path, parted())

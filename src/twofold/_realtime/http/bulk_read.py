@@ -33,6 +33,13 @@ def read_bulk(body: bytes, form: Form, signature: Signature, max_bytes: int) -> 
 
     Raises Refusal for a body that is broken or too large, and for rows that do not fit.
     """
+    try:
+        return _read(body, form, signature, max_bytes)
+    except UnicodeDecodeError as error:  # the names of Arrow's fields are read when they are asked for
+        raise Refusal("bad_body", f"A name or text in the body is not UTF-8: {error}.") from None
+
+
+def _read(body: bytes, form: Form, signature: Signature, max_bytes: int) -> Batch:
     columns, n_rows = _READERS[form](body, signature, max_bytes)
     if n_rows > MAX_ROWS:
         raise too_many_rows()
@@ -116,6 +123,10 @@ def _array(body: bytes) -> np.ndarray:
         raise Refusal("bad_body", f"The body is not a .npy file: {shorten(str(error), 200)}.") from None
     if dtype.hasobject:
         raise Refusal("bad_body", "The array holds Python objects. Send one of numbers, texts or times.")
+    if dtype.subdtype is not None or any(type(size) is not int for size in shape):
+        raise Refusal(
+            "bad_body", f"An array of the shape {shorten(str(shape))} and the type {shorten(str(dtype))} is not read."
+        )
     count = 1
     for size in shape:
         count *= size
@@ -139,7 +150,7 @@ def _column(array: np.ndarray) -> pa.Array:
             items = pa.array(flat.astype(flat.dtype.newbyteorder("="), copy=False))
         else:
             items = pa.array(flat.tolist())
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, SystemError) as error:  # the last for what is not Unicode
         raise Refusal("bad_body", f"An array of {array.dtype} cannot be read: {shorten(str(error), 200)}.") from None
     for size in reversed(array.shape[1:]):
         if not size:

@@ -40,7 +40,7 @@ class ChatRequest:
     def __init__(self, body: bytes) -> None:
         try:
             given = msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Refusal("not_json", f"The body is not JSON: {error}.") from None
         except RecursionError:
             raise Refusal("not_json", "The body is nested too deeply.") from None

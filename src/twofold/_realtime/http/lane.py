@@ -358,6 +358,8 @@ class LaneProtocol(HttpToolsProtocol):
 
     def _refuse(self, answer: Answer) -> None:
         """Refuse what comes in from here on; requests before it are answered first."""
+        if self.ignoring:  # the parser goes on in what has been refused
+            return
         self.ignoring = True
         self.between = self.head_open = False
         cycle = self.cycle
@@ -368,6 +370,10 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.close()
         elif not self.transport.is_closing():
             self.receiving = None
+            if isinstance(cycle, RequestResponseCycle) and not cycle.response_complete:
+                cycle.disconnected = True  # what the app has to say to the part that came is not sent as well
+                cycle.waiting_for_100_continue = False
+                cycle.message_event.set()
             self.write_answer(answer, self.version, keep_alive=False, linger=True)
 
     def _head_size(self) -> int:

@@ -73,9 +73,9 @@ TERMS: list[Json] = [
     {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "Is given back with the answer, and stands in errors and logs. Visible ASCII without quotation "
-        "marks and backslashes; another one is ignored.",
-        "schema": {"type": "string", "maxLength": 128},
+        "description": "Is given back with the answer, and stands in errors and logs. Up to 128 visible ASCII "
+        "characters without quotation marks and backslashes; another one is ignored.",
+        "schema": {"type": "string"},
     },
 ]
 

@@ -33,7 +33,7 @@ def server_metadata(version: str, extensions: Sequence[str]) -> dict[str, Any]:
 
 def shortened_deadline(deadline_s: float | None, timeout: object) -> float | None:
     """With the request's parameter `timeout`, in microseconds (0: none). Raises OipError."""
-    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or not 0 <= timeout < 1 << 63:
         raise OipError("bad_request", "The parameter timeout is a whole number of microseconds.")
     if not timeout:
         return deadline_s

@@ -1,0 +1,1 @@
+"""Requests that nobody would send, and what the answers to them must be."""
