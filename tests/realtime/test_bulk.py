@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import random
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,9 @@ import pytest
 
 from tests.realtime import models
 from tests.realtime.serving import Served, ask_once, post, serving
+from twofold._realtime.http.compressed import unpacked
 from twofold._realtime.http.media import best_coding, best_form
+from twofold._realtime.http.problems import Refusal
 
 ARROW, NPY, CSV, JSON = "application/vnd.apache.arrow.stream", "application/x-npy", "text/csv", "application/json"
 LIMIT = 1 << 20
@@ -260,6 +263,19 @@ def test_broken_bodies(client: httpx.Client, name: str):
     kind, body = BROKEN[name]
     answer = ask(client, body, kind)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_body"), answer.text
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_broken_bodies_leave_no_memory_behind(coding: str):
+    body = pa.Codec(coding).compress(bytes(1 << 20), asbytes=True)[:-40] + b"x" * 40
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            with pytest.raises(Refusal, match="The body is not"):
+                unpacked(body, coding, 1 << 20)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 class TestBombs:

@@ -40,3 +40,11 @@ def test_requests(fuzzer: Fuzzer, kind: str, caplog: pytest.LogCaptureFixture) -
 
 def test_all_kinds_are_tested(fuzzer: Fuzzer) -> None:
     assert set(fuzzer.blocks) == {*KINDS, "gRPC"}
+
+
+def test_what_openapi_says(fuzzer: Fuzzer) -> None:
+    pytest.importorskip("schemathesis")
+    from benchmarks.fuzzing.openapi import ask_all
+
+    statuses = ask_all(f"http://127.0.0.1:{fuzzer.port}", 2)
+    assert {"200", "400", "422"} <= set(statuses)

@@ -35,12 +35,12 @@ def unpacked(body: bytes, coding: Coding, limit: int) -> bytes | None:
     """The content; None as soon as it is larger than `limit` bytes. Raises Refusal (400) for what is broken."""
     import pyarrow as pa
 
-    pieces: list[bytes] = []
+    pieces: list[pa.Buffer] = []
     size = 0
     try:
         with pa.CompressedInputStream(pa.BufferReader(body), coding) as stream:
-            while piece := stream.read(STEP_BYTES):
-                size += len(piece)
+            while (piece := stream.read_buffer(STEP_BYTES)).size:  # `read` loses its memory where it fails
+                size += piece.size
                 if size > limit:
                     return None
                 pieces.append(piece)

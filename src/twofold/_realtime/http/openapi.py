@@ -166,7 +166,7 @@ def _columns(form: str) -> Json:
 def _events() -> Json:
     """Of a model that yields, for those who ask for it."""
     about = "Server-Sent Events: each piece of the answer to one row, then `end`, or `error` with problem details."
-    return {"text/event-stream": {"schema": {"type": "string", "description": about}}}
+    return {"text/event-stream": {"schema": {"description": about}}}
 
 
 def _health(word: str, meaning: str, others: Json) -> Json:

@@ -60,7 +60,7 @@ def _completion(names: list[str]) -> Json:
     }
     answers: Json = {
         "application/json": {"schema": {"type": "object"}},
-        "text/event-stream": {"schema": {"type": "string"}},
+        "text/event-stream": {"schema": {"description": "chat.completion.chunk objects, and [DONE]."}},
     }
     about = "A chat.completion; with `stream` chat.completion.chunk objects as Server-Sent Events."
     return {
