@@ -44,7 +44,7 @@ def ask_all(url: str, examples: int, done: Callable[[str], None] = lambda _: Non
         case.validate_response(answer, checks=checks)
 
     for found in schema.get_all_operations():
-        operation = found.ok()
+        operation: Any = found.ok()  # type: ignore[union-attr]
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             _asked(operation.as_strategy(generation_mode=mode), ask, examples)
         done(operation.label)

@@ -40,7 +40,7 @@ def read_stream(body: bytes, max_bytes: int, max_rows: int) -> pa.Table | None:
                 batches.append(batch)
             table = pa.Table.from_batches(batches, schema=reader.schema)
         return None if sum(map(_decoded_bytes, table.columns)) > max_bytes else table
-    except (pa.ArrowException, OSError, ValueError, struct.error, IndexError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, struct.error, LookupError, OverflowError) as error:
         raise Refusal("bad_body", f"The body is not an Arrow IPC stream: {str(error)[:200]}.") from None
 
 
