@@ -1,4 +1,5 @@
-"""The pages: a form at `/`, the documentation at `/docs`. Static files, made live by `/openapi.json`; no CDN."""
+"""The pages: what the server does now and a form at `/`, the documentation at `/docs`. Static files, made live by
+`/openapi.json` and `/metrics`; no build step, no CDN."""
 
 from __future__ import annotations
 
@@ -13,13 +14,12 @@ from twofold._realtime.http.responses import always
 
 __all__ = ["routes"]
 
+SCRIPTS = ("calls", "docs", "elements", "form", "live", "metrics", "plot", "schema")
 FILES = {
     "/": ("form.html", b"text/html; charset=utf-8"),
     "/docs": ("docs.html", b"text/html; charset=utf-8"),
     "/static/style.css": ("style.css", b"text/css; charset=utf-8"),
-    "/static/form.js": ("form.js", b"text/javascript; charset=utf-8"),
-    "/static/docs.js": ("docs.js", b"text/javascript; charset=utf-8"),
-    "/static/schema.js": ("schema.js", b"text/javascript; charset=utf-8"),
+    **{f"/static/{name}.js": (f"{name}.js", b"text/javascript; charset=utf-8") for name in SCRIPTS},
 }
 HEADERS = (
     (b"cache-control", b"no-cache"),

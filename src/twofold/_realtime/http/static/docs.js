@@ -1,5 +1,6 @@
 // The documentation: /openapi.json, to read.
-import { element, limitsInWords, readDescription, typeInWords } from "/static/schema.js";
+import { element } from "/static/elements.js";
+import { limitsInWords, readDescription, typeInWords } from "/static/schema.js";
 
 // Plain text with `code` in it.
 function prose(text) {

@@ -1,5 +1,8 @@
 // The form: one field per input of the model, made from /openapi.json.
-import { element, limitsInWords, reading, readDescription, typeInWords } from "/static/schema.js";
+import { call } from "/static/calls.js";
+import { element } from "/static/elements.js";
+import { showLive } from "/static/live.js";
+import { limitsInWords, reading, readDescription, typeInWords } from "/static/schema.js";
 
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 const byId = (id) => document.getElementById(id);
@@ -130,7 +133,7 @@ async function send(event) {
   byId("send").disabled = true;
   const begun = performance.now();
   try {
-    const response = await fetch(target, {
+    const response = await call(target, {
       method: "POST", headers: { "content-type": "application/json" }, body: text,
     });
     const answer = await response.text();
@@ -187,12 +190,19 @@ async function start() {
   choice.replaceChildren(...models.map(([path]) =>
     element("option", { value: path }, decodeURIComponent(path.split("/")[2] ?? ""))));
   byId("models").hidden = models.length < 2;
-  choice.addEventListener("change", () => showModel(description, choice.value));
+  const chosen = () => (models.length > 1 ? choice.selectedOptions[0].text : null);
+  choice.addEventListener("change", () => {
+    showModel(description, choice.value);
+    byId("name").textContent = chosen();
+    showLive(chosen());
+  });
   showModel(description, models[0][0]);
+  showLive(chosen());
   byId("form").addEventListener("submit", send);
   byId("form").addEventListener("input", showCurl);
   byId("copy").addEventListener("click", () => navigator.clipboard?.writeText(byId("curl").textContent));
   await showHealth();
+  setInterval(showHealth, 5000);
 }
 
 start().catch((error) => {

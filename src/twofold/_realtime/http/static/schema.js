@@ -1,19 +1,10 @@
 // What the form and the documentation both know: how to read the JSON Schema of a row.
+import { call } from "/static/calls.js";
 
 export async function readDescription() {
-  const response = await fetch("/openapi.json");
+  const response = await call("/openapi.json");
   if (!response.ok) throw new Error(`/openapi.json answered ${response.status}`);
   return response.json();
-}
-
-export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value != null) made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child != null));
-  return made;
 }
 
 // The alternatives of a schema: `[schema]` where there is but one.
