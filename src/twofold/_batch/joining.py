@@ -61,9 +61,10 @@ class Joining:
         joiner.add(part)
         self._unsynced_bytes += part.stat().st_size
         if self._unsynced_bytes >= SYNC_BYTES:
-            with writing(self._whole):
-                sync_file(self._whole)
             self._unsynced_bytes = 0
+            if self._whole.exists():  # an Arrow file is written at the end: it begins with all dictionaries
+                with writing(self._whole):
+                    sync_file(self._whole)
 
     def finish(self, reports: Sequence[dict[str, Any]]) -> Path:
         """Flush the whole output and put the quarantine in its place. Returns what is to get the output's name."""
