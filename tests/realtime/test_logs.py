@@ -157,6 +157,17 @@ def test_a_line_for_each_request(caplog: pytest.LogCaptureFixture) -> None:
     assert "sixty-six" in caplog.text
 
 
+def test_an_answer_with_a_failed_row_can_be_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(parity) as served:
+        mixed = ask_once(served.port, post('[{"number": 1}, {"number": 66}]'))
+        again = ask_once(served.port, post('[{"number": 1}, {"number": 66}]'))
+        good = ask_once(served.port, post('[{"number": 1}]'))
+    assert mixed.status == again.status == 200
+    assert [record.request_id for record in caplog.records] == [mixed.headers["x-request-id"]]  # type: ignore[attr-defined]
+    assert again.headers["x-request-id"]  # also where its line was left out
+    assert "x-request-id" not in good.headers
+
+
 def test_a_path_cannot_begin_a_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="twofold.access")
     with serving(parity, around=[AccessLog]) as served:

@@ -16,8 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from twofold._errors import RowFailure
 from twofold._realtime.http.problems import CONNECTION, PARTING_S, Answer
-from twofold._realtime.http.responses import ANSWERED, AnswerResponse, ScopeAsker
-from twofold._realtime.http.terms import request_id_in
+from twofold._realtime.http.responses import ANSWERED, AnswerResponse, ScopeAsker, request_id_of
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 from twofold._realtime.streams import OnePiece, StreamTicket
@@ -173,9 +172,8 @@ class EventsResponse:
 
     async def _begin(self, scope: Scope, send: Send) -> None:
         self._began = True
-        given = request_id_in(scope["headers"])
-        named = ((b"x-request-id", given),) if given else ()
-        headers = [(b"model-version", self._service.version.encode()), *named, *HEADERS]
+        named = (b"x-request-id", request_id_of(scope).encode())  # always: what fails later cannot say it any more
+        headers = [(b"model-version", self._service.version.encode()), named, *HEADERS]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
