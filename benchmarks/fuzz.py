@@ -7,7 +7,7 @@ through sockets, in blocks. An answer must have a status and a content type that
 of the route; it is no 5xx (but 504 for a request with a deadline of its own), and it is there within 20 seconds. After
 each block requests that are known to be good must be answered rightly, and the log must hold no traceback. What is
 found is shown with the options that repeat its block. The memory of the server must stay as it was after the first
-blocks.
+blocks. Before all that Schemathesis, where it is installed, asks by the document itself.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.fuzzing.models import MODELS
+from benchmarks.fuzzing.openapi import ask_all
 from benchmarks.fuzzing.other import GRPC_ALLOWED, GrpcCaller, malformed
 from benchmarks.fuzzing.rules import Rules, check_good, get_json, oip_inputs
 from benchmarks.fuzzing.server import Server, serving
@@ -30,6 +32,7 @@ from benchmarks.fuzzing.wire import Wire, statuses_of, talk
 __all__ = ["Fuzzer"]
 
 BLOCK = 500
+SCHEMA_EXAMPLES = 10  # of an operation, and as many that do not fit its schemas
 GREW_MIB = 64  # what caches and allocators may take in the long run
 
 Counts = Counter[str]
@@ -145,6 +148,21 @@ def _run(fuzzer: Fuzzer, server: Server, options: argparse.Namespace) -> bool:
     return not findings
 
 
+def _openapi(server: Server) -> bool:
+    """Whether Schemathesis finds nothing, where it is installed."""
+    if find_spec("schemathesis") is None:
+        print("Schemathesis is not installed: left out")
+        return True
+    try:
+        statuses = ask_all(f"http://127.0.0.1:{server.port}", SCHEMA_EXAMPLES)
+    except Exception as error:
+        print(f"FOUND by Schemathesis: {str(error)[:3000]}", flush=True)
+        return False
+    shown = "  ".join(f"{status} {n:,}" for status, n in sorted(statuses.items()))
+    print(f"Schemathesis{statuses.total():>8,}   {shown}", flush=True)
+    return True
+
+
 def _show(asked: Counts, statuses: dict[str, Counts]) -> None:
     for name, count in asked.items():
         found = "  ".join(f"{status} {n:,}" for status, n in sorted(statuses[name].items()))
@@ -164,7 +182,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), file, MODELS) as server:
         fuzzer = Fuzzer(server.port, server.grpc_address, Path(folder) / "unpickled")
         try:
-            fine = _run(fuzzer, server, options)
+            fine = _openapi(server) & _run(fuzzer, server, options)
         finally:
             fuzzer.close()
     print(f"took {time.monotonic() - began:.0f} s")
