@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold._batch.durable import commit, sync_file, sync_folder
 from twofold._batch.output import Output
+from twofold._batch.pipeline import behind
 from twofold._batch.quarantine import join_quarantine
 from twofold._batch.report import FIRST_SHOWN, merge_reasons
 from twofold._batch.sinks import open_join, open_part, writing
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Joining", "total"]
 
 SYNC_BYTES = 16 << 20
-"""How much is joined before it is flushed, while splits are still computed: little is left for the end."""
+"""How much is joined before it is flushed, in a thread while splits are still computed: little is left for the end."""
 
 
 class Joining:
@@ -42,6 +43,7 @@ class Joining:
         if not self._output.is_folder:
             opened = open_join(self._whole, self._work.output_schema, self._output.format)
             self._joiner = self._open.enter_context(opened)
+            self._flush = self._open.enter_context(behind(self._sync, "flushing behind"))
         return self
 
     def __exit__(
@@ -61,10 +63,13 @@ class Joining:
         joiner.add(part)
         self._unsynced_bytes += part.stat().st_size
         if self._unsynced_bytes >= SYNC_BYTES:
+            self._flush(part)
             self._unsynced_bytes = 0
+
+    def _sync(self, part: Path) -> None:  # noqa: ARG002
+        with writing(self._whole):
             if self._whole.exists():  # an Arrow file is written at the end: it begins with all dictionaries
-                with writing(self._whole):
-                    sync_file(self._whole)
+                sync_file(self._whole)
 
     def finish(self, reports: Sequence[dict[str, Any]]) -> Path:
         """Flush the whole output and put the quarantine in its place. Returns what is to get the output's name."""
