@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all check format docs bench lock clean
+.PHONY: help demo test test-all check format docs bench loadgen lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -30,8 +30,13 @@ format: .venv/.ready  ## put the code into the house style
 docs: .venv/.ready  ## the pages of docs/ as a site, in site/
 	@scripts/docs
 
-bench: .venv/.ready  ## measure both modes against hand-written code; writes docs/benchmarks.md (15 minutes)
+bench: .venv/.ready  ## measure both modes against hand-written code; writes docs/benchmarks.md (25 minutes)
 	@scripts/bench
+
+loadgen: .venv/.ready  ## MLPerf's scenarios, unofficial; writes docs/benchmarks.md (22 minutes)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/bench.lock
+	@$(BIN)/python -m benchmarks.loadgen
+	@$(BIN)/python -m scripts.references
 
 lock: .venv/.ready  ## pin the newest versions of everything the project uses
 	@scripts/lock

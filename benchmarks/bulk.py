@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from benchmarks.processes import FRAUD
 from benchmarks.results import OURS, Goal, Results
-from benchmarks.servers import running
+from benchmarks.servers import check_equal, running
 from twofold._compare.usage import tree_cpu_s
 
 ROWS = 1000
@@ -49,17 +49,28 @@ def own_time(session: ort.InferenceSession, features: np.ndarray, calls: int) ->
     return (time.process_time() - began) / calls * 1e6
 
 
-def asker(port: int, kind: str, body: bytes) -> Callable[[], None]:
+def asker(port: int, kind: str, body: bytes) -> Callable[[], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port)
 
-    def ask() -> None:
+    def ask() -> bytes:
         connection.request("POST", "/predict", body, {"Content-Type": kind})
         answer = connection.getresponse()
         content = answer.read()
         if answer.status != 200:
             raise SystemExit(content.decode())
+        return content
 
     return ask
+
+
+def values_of(form: str, content: bytes) -> list[float]:
+    """The predictions of an answer."""
+    if form == ".npy":
+        found = np.load(io.BytesIO(content), allow_pickle=False)
+        return [float(value) for value in (found[found.dtype.names[0]] if found.dtype.names else found).reshape(-1)]
+    with pa.ipc.open_stream(content) as stream:
+        table = stream.read_all()
+    return [float(value) for value in table.column("prediction").to_pylist()]
 
 
 def main() -> None:
@@ -79,6 +90,8 @@ def main() -> None:
     one = b'{"features": [' + b",".join([b"0.5"] * 30) + b"]}"
     with running(OURS, "fraud", one) as server:
         ask = {form: asker(server.port, kind, body) for form, (kind, body) in given.items()}
+        answers = session.run(None, {"features": features})[0].reshape(-1).tolist()
+        check_equal({MODEL: answers, **{form: values_of(form, ask[form]()) for form in given}})
         for _ in range(results.rounds):
             own.append(own_time(session, features, requests))
             for form in given:

@@ -20,7 +20,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.overload import serving
+from benchmarks.overload import BODIES
+from benchmarks.servers import serving
 
 TAGS: Final = Path(__file__).parent / "tags.py"
 CONNECTIONS: Final = 128
@@ -147,7 +148,7 @@ def isolation(requests: int, seed: int = 1) -> tuple[int, list[str]]:
     for at, (model, layout) in enumerate(LAYOUTS):
         run = _Run(requests // len(LAYOUTS), seed + at)
         began = time.perf_counter()
-        with serving(f"{TAGS}:{model}", layout, "--workers", "2") as server:
+        with serving(f"{TAGS}:{model}", BODIES[0], layout, "--workers", "2") as server:
             asyncio.run(run.against(server.port))
         seen = ", ".join(f"{count:,} {what}" for what, count in run.seen.most_common())
         print(f"{layout}: {seen}; {run.wrong} wrong; {time.perf_counter() - began:.0f} s", flush=True)

@@ -11,17 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.processes import TWOFOLD
 from benchmarks.results import Goal, Results
-from benchmarks.servers import Server, _answers, _free_port
+from benchmarks.servers import Server, serving
 from twofold._compare.usage import tree_memory_mb
 from twofold._load.plan import LoadPlan, LoadResult
 from twofold._load.run import run_load
@@ -30,23 +26,6 @@ SLOW = Path(__file__).parent / "slow.py"
 DEADLINE_MS = 100
 BODIES = [json.dumps({"number": n}).encode() for n in range(1, 1001)]
 REACH = "of what is to be reached"
-
-
-@contextmanager
-def serving(model: str, *options: str) -> Iterator[Server]:
-    port = _free_port()
-    command = [*TWOFOLD, "serve", model, "--port", str(port), *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            began = time.perf_counter()
-            while not _answers(port, "/predict", BODIES[0]):
-                if process.poll() is not None or time.perf_counter() - began > 30:
-                    raise SystemExit(f"{' '.join(command)} does not answer")
-                time.sleep(0.05)
-            yield Server(port, "/predict", process.pid, time.perf_counter() - began)
-        finally:
-            process.terminate()
-            process.wait(20)
 
 
 def load(server: Server, seconds: float, *, rate: float = 0.0, connections: int = 8, skip_s: float = 0.0) -> LoadResult:
@@ -92,7 +71,7 @@ class Memory:
 
 def overload(results: Results, seconds: float) -> None:
     group = "2 ms a row, one model process"
-    with serving(f"{SLOW}:Busy", "--isolate", "--workers", "1") as server:
+    with serving(f"{SLOW}:Busy", BODIES[0], "--isolate", "--workers", "1") as server:
         load(server, 1.0)
         closed = load(server, seconds)
         capacity = closed.requests / closed.seconds
@@ -144,7 +123,7 @@ def overload(results: Results, seconds: float) -> None:
 
 def waiting(results: Results, seconds: float) -> None:
     for model, title in (("waits", "async"), ("waits_in_threads", "threads")):
-        with serving(f"{SLOW}:{model}") as server:
+        with serving(f"{SLOW}:{model}", BODIES[0]) as server:
             result = load(server, seconds, connections=64, skip_s=1.0)
         found = {REACH: [64 / 0.05], "twofold": [result.requests / result.seconds]}
         results.add(f"50 ms of waiting a row, {title}", "64 connections", "/s", found, Goal(0.95, REACH, at_least=True))

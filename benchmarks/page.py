@@ -7,7 +7,7 @@ from benchmarks.results import FOLDER, OURS, Measure, Results, goal_text, load, 
 
 __all__ = ["breakdown", "figures", "headlines"]
 
-NAMES = ("realtime", "batch", "loadgen")
+NAMES = ("realtime", "protocols", "peers", "heavy", "bulk", "batch", "loadgen")
 TEXTS = {
     "realtime": """## Real time
 Each server answers the same requests of one row over HTTP on this machine. *By hand* is the least server that gives the
@@ -15,6 +15,21 @@ same answers (`benchmarks/ceiling.py`: asyncio.Protocol, uvloop, httptools, msgs
 deadlines, no errors); *FastAPI* is what one would write (`benchmarks/fastapi_app.py`, on uvicorn
 with uvloop and httptools). The fraud model is the one of `examples/fraud`: 30 floats, 100
 trees, ONNX.
+""",
+    "protocols": """## Protocols and model processes
+Server CPU of a request, 64 in flight, one server process (`benchmarks/protocols.py`). *Echo and model* is a service
+that answers each gRPC message with itself on the same HTTP/2 engine, and one row of the model beside it (load: h2load).
+""",
+    "peers": """## Peers
+mosec with two processes that compute and its dynamic batching (`benchmarks/mosec_app.py`); both cores, load from wrk.
+""",
+    "heavy": """## A heavy model
+Two model processes, a model that needs 10 ms of a core for each row and no less in a batch: a stand-in for an embedding
+of a text. *One row a call* is `--batch-rows 1` (`benchmarks/heavy.py`).
+""",
+    "bulk": """## Bulk
+A body of 1,000 rows, answered in its own form, by a server process that computes inline. *The model* is one call of
+ONNX Runtime with the same rows (`benchmarks/bulk.py`).
 """,
     "batch": """## Batch
 Whole processes, Parquet to Parquet, from their start until the output is on the disk. *By hand* is the best loop that

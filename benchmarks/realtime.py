@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.processes import workplace
 from benchmarks.results import Goal, Results, median
-from benchmarks.servers import FASTAPI, HAND, OURS, Server, running
+from benchmarks.servers import FASTAPI, HAND, OURS, Server, check_equal, predictions, running
 from twofold._compare.usage import tree_cpu_s, tree_memory_mb
 from twofold._load.plan import LoadPlan
 from twofold._load.run import run_load
@@ -88,6 +88,7 @@ def one_process(results: Results, kind: str, title: str, seconds: float) -> None
     bodies = bodies_of(kind)
     with ExitStack() as stack:
         servers = {side: stack.enter_context(running(side, kind, bodies[0])) for side in SIDES}
+        check_equal({side: predictions(server, bodies[:50]) for side, server in servers.items()})
         many: dict[str, list[tuple[float, float, float]]] = {side: [] for side in SIDES}
         alone: dict[str, list[float]] = {side: [] for side in SIDES}
         for _ in range(results.rounds):

@@ -20,6 +20,15 @@ class Busy:
         return number
 
 
+@twofold.model(example={"number": 7})
+def heavy(number: int) -> int:
+    """10 ms of a core for each row, however many others it shares the core with."""
+    until = time.thread_time() + 0.010
+    while time.thread_time() < until:
+        pass
+    return number
+
+
 @twofold.model(example={"number": 7}, concurrency=64)
 async def waits(number: int) -> int:
     """Waits for somebody else, 50 ms a row."""
