@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.compare.servers import Served, answer, serving
+from twofold._client.replies import Described
 from twofold._errors import RunStopped
-from twofold._load.plan import Answer, LoadPlan
+from twofold._load.bench import BenchOptions, _report
+from twofold._load.loops import loop_of
+from twofold._load.plan import Answer, LoadPlan, LoadResult
 from twofold._load.run import run_load
+from twofold._load.target import Rows, Target
+from twofold._signature import Signature
+
+TARGET = Target("http://127.0.0.1:1", Described("parity", "1", Signature((), ()), None), {})
 
 
 async def echo(body: bytes, served: Served) -> bytes:
@@ -101,6 +111,82 @@ def test_lost_connections_are_counted_and_replaced() -> None:
     assert result.statuses[0] == 1
     assert result.requests == 2
     assert served.connections == 2
+
+
+@pytest.mark.parametrize("rate", [0.0, 300.0])
+def test_a_connection_that_is_cut_is_no_short_latency(rate: float) -> None:
+    async def dropping(body: bytes, served: Served) -> bytes:
+        return b""
+
+    with serving(dropping) as (port, _):
+        result = run_load(LoadPlan(host="127.0.0.1", port=port, connections=2, rate=rate, min_seconds=0.3), bodies(1))
+    assert result.codes["connection lost"] > 2
+    assert len(result.waited_s) <= result.codes.get("no answer", 0) + result.codes.get("not sent", 0)
+
+
+def test_the_warm_up_is_not_counted() -> None:
+    """Neither what is asked in it, nor what is asked in it and answered later."""
+
+    async def slow(body: bytes, served: Served) -> bytes:
+        await asyncio.sleep(0.15)
+        return answer(body)
+
+    with serving(slow) as (port, _):
+        plan = LoadPlan(host="127.0.0.1", port=port, connections=8, min_seconds=0.5, warmup_seconds=0.2)
+        result = run_load(plan, bodies(1))
+    assert result.offered == result.requests == result.achieved
+    assert result.requests_with_warmup > result.offered
+
+
+@pytest.mark.parametrize("rate", [0.0, 100.0])
+def test_an_end_in_the_warm_up_has_measured_nothing(rate: float) -> None:
+    async def main(port: int) -> LoadResult:
+        plan = LoadPlan(host="127.0.0.1", port=port, connections=4, rate=rate, warmup_seconds=0.8)
+        load = loop_of(plan, bodies(1))
+        asyncio.get_running_loop().call_later(0.2, load.interrupt)
+        result = await load.run()
+        for connection in list(load._open):
+            connection.close()
+        await asyncio.sleep(0.01)
+        return result
+
+    with serving(echo) as (port, _):
+        result = asyncio.run(main(port))
+    assert result.requests_with_warmup > 0
+    assert (result.offered, result.achieved, result.requests, result.interrupted) == (0, 0, 0, True)
+    assert result.seconds < 0.1
+    text = str(_report(TARGET, Rows([], "rows"), LoadPlan(host="", port=1), BenchOptions(), result))
+    assert text.splitlines()[-1] == (
+        "10 s, stopped before anything was measured; 64 connections, each sends as soon as it has its answer; rows"
+    )
+
+
+def test_a_server_that_goes_away_loses_nothing_of_what_was_measured() -> None:
+    with ExitStack() as stack:
+        port, _ = stack.enter_context(serving(echo))
+        plan = LoadPlan(host="127.0.0.1", port=port, connections=2, min_seconds=1.0)
+        threading.Timer(0.4, stack.close).start()
+        result = run_load(plan, bodies(1))
+    assert result.seconds == pytest.approx(1.0, abs=0.3)
+    assert result.statuses[200] > 10
+    assert result.codes["cannot connect"] > 1
+    assert result.offered == sum(result.statuses.values())
+
+
+def test_a_server_that_stays_away_ends_the_run() -> None:
+    with ExitStack() as stack:
+        port, _ = stack.enter_context(serving(echo))
+        plan = LoadPlan(host="127.0.0.1", port=port, min_requests=10**9, max_seconds=float("inf"), connect_s=0.3)
+        threading.Timer(0.4, stack.close).start()
+        assert run_load(plan, bodies(1)).statuses[200] > 10
+
+
+def test_a_file_of_the_user_is_not_taken_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('the random of the user')")
+    monkeypatch.chdir(tmp_path)
+    with serving(echo) as (port, _):
+        result = run_load(LoadPlan(host="127.0.0.1", port=port, min_seconds=0.1), bodies(1))
+    assert result.statuses[200]
 
 
 def test_a_server_that_closes_after_each_answer() -> None:

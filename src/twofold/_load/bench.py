@@ -77,7 +77,7 @@ def _plan(target: Target, options: BenchOptions) -> LoadPlan:
 
 
 def _report(target: Target, rows: Rows, plan: LoadPlan, options: BenchOptions, result: LoadResult) -> BenchReport:
-    # who had no answer when the run ended counts with the time it had waited: leaving it out would flatter
+    # who still waited when the run ended counts with the time it had waited: leaving it out would flatter
     latencies_s = sorted([*result.answered_s, *result.waited_s])
     late_s = sorted(result.late_s)
     deadline_s = options.deadline_s
@@ -101,10 +101,8 @@ def _report(target: Target, rows: Rows, plan: LoadPlan, options: BenchOptions, r
         deadline_s=deadline_s,
         within_deadline=within,
         percentiles_ms={q: _ms(percentile(latencies_s, q)) for q in PERCENTILES},
-        max_ms=_ms(latencies_s[-1] if latencies_s else None),
-        samples=len(latencies_s),
         fewest={q: fewest_samples(q) for q in PERCENTILES},
-        histogram=[latency * 1e3 for latency in latencies_s],
+        latencies_ms=[latency * 1e3 for latency in latencies_s],
         late_ms={q: _ms(percentile(late_s, q)) for q in (0.5, 0.99)},
         generator_busy=result.generator_busy,
     )

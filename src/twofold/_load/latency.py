@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 __all__ = ["MIN_P99_SAMPLES", "Latency", "allowed_over", "fewest_samples", "percentile", "summarise"]
 
-MIN_P99_SAMPLES = 459
 _DOUBT = 0.01
 
 
@@ -64,6 +63,9 @@ def percentile(ordered: Sequence[float], quantile: float) -> float | None:
 def fewest_samples(quantile: float) -> int:
     """From how many samples on there is such a percentile."""
     return 1 if quantile == 0.5 else math.ceil(math.log(_DOUBT) / math.log(quantile))
+
+
+MIN_P99_SAMPLES = fewest_samples(0.99)
 
 
 def summarise(latencies_s: Iterable[float]) -> Latency:

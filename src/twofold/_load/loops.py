@@ -28,6 +28,7 @@ WATCH_S = 0.1
 INTERRUPTED_SETTLE_S = 0.5
 OPEN_FIRST = 64  # an open loop has so many connections from the start
 OPENING = 32  # and makes so many at once when it needs more
+AGAIN_S = 1.0  # so long a closed loop waits for a connection that it makes again
 
 
 def loop_of(plan: LoadPlan, bodies: list[bytes]) -> ClosedLoop | OpenLoop:
@@ -119,6 +120,14 @@ class _Loop(ABC):
     def _measure(self) -> None:
         self._record.begin(time.perf_counter())
 
+    def _counts(self, since_s: float) -> bool:
+        """Whether a request of this moment belongs to the measured part."""
+        return self._record.measuring and since_s >= self._record.began_s
+
+    def _lose(self, index: int, since_s: float, why: str, waited_s: float | None = None) -> None:
+        if self._counts(since_s):
+            self._record.lost(index, why, waited_s)
+
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         plan = self.plan
         deadline = time.perf_counter() + plan.connect_s
@@ -141,7 +150,10 @@ class _Loop(ABC):
             await asyncio.sleep(WATCH_S)
             now_s = time.perf_counter()
             for connection in list(self._open):
-                if connection.busy and now_s - connection.since_s > self.plan.stall_s:
+                waited_s = now_s - connection.since_s
+                if connection.busy and waited_s > self.plan.stall_s:
+                    self._lose(connection.index, connection.since_s, "no answer", waited_s)
+                    connection.busy = False
                     connection.give_up("no answer")
             self._look(now_s)
             await self._mend(loop)
@@ -162,6 +174,7 @@ class ClosedLoop(_Loop):
     def __init__(self, plan: LoadPlan, bodies: list[bytes]) -> None:
         super().__init__(plan, bodies)
         self._lost = 0
+        self._unreachable_s = float("inf")  # since when no connection can be made
 
     def _first_connections(self) -> int:
         return self.plan.connections
@@ -185,14 +198,14 @@ class ClosedLoop(_Loop):
             self._stopping = True
             connection.close()
             return
-        self._record.offered += 1
+        self._record.offered += self._record.measuring
         connection.send(self._take(), now_s)
 
     def answered(self, connection: Connection, status: int, body: bytes) -> None:
-        record = self._record
-        if record.measuring:
+        record, since_s = self._record, connection.since_s
+        if self._counts(since_s):
             now_s = record.ended_s = time.perf_counter()
-            record.answer(connection.index, status, body, now_s - connection.since_s)
+            record.answer(connection.index, status, body, now_s - since_s)
             record.achieved += status == 200
 
     def _stop(self, now_s: float) -> None:  # noqa: ARG002
@@ -201,15 +214,16 @@ class ClosedLoop(_Loop):
 
     def _end(self) -> None:
         now_s = time.perf_counter()
-        for connection in self._open:
-            if connection.busy and self._record.measuring:
-                self._record.lost(connection.index, "no answer", now_s - connection.since_s)
-                self._record.ended_s = now_s
+        waiting = [connection for connection in self._open if connection.busy]
+        for connection in waiting:
+            self._lose(connection.index, connection.since_s, "no answer", now_s - connection.since_s)
+        if self._record.measuring and (waiting or self._lost):
+            self._record.ended_s = now_s
 
     def closed(self, connection: Connection, why: str) -> None:
         self._open.discard(connection)
-        if connection.busy and self._record.measuring:
-            self._record.lost(connection.index, why, time.perf_counter() - connection.since_s)
+        if connection.busy:
+            self._lose(connection.index, connection.since_s, why)
         if not self._stopping:
             self._lost += 1
         elif not self._open:
@@ -220,10 +234,24 @@ class ClosedLoop(_Loop):
             self._done.set()
 
     async def _mend(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._lost and not self._stopping:
+        """What cannot be made is a request lost, and tried again at the next look; no server for `connect_s` is the
+        end of the run."""
+        for _ in range(self._lost):
+            if self._stopping:
+                return
+            before, now_s = set(self._open), time.perf_counter()
+            try:
+                async with asyncio.timeout(AGAIN_S):
+                    await self._try_to_connect(loop)
+            except OSError:  # TimeoutError is one
+                self._record.offered += self._record.measuring
+                self._lose(self._take(), now_s, "cannot connect")
+                self._unreachable_s = min(self._unreachable_s, now_s)
+                if not self._open and now_s - self._unreachable_s > self.plan.connect_s:
+                    self._done.set()
+                return
             self._lost -= 1
-            before = set(self._open)
-            await self._connect(loop)
+            self._unreachable_s = float("inf")
             for connection in self._open - before:
                 self.free(connection)
 
@@ -275,7 +303,7 @@ class OpenLoop(_Loop):
     def _measure(self) -> None:
         """At its moment, whenever that is noticed."""
         if not self._record.measuring:
-            self._record.begin(self._start_s or time.perf_counter())
+            self._record.begin(self._start_s)
 
     def free(self, connection: Connection) -> None:
         if self._due:
@@ -291,11 +319,10 @@ class OpenLoop(_Loop):
 
     def answered(self, connection: Connection, status: int, body: bytes) -> None:
         record, since_s = self._record, connection.since_s
-        if since_s < self._start_s or not record.measuring:
-            return
-        now_s = time.perf_counter()
-        record.answer(connection.index, status, body, now_s - since_s)
-        record.achieved += status == 200 and now_s <= self._over_s
+        if self._counts(since_s):
+            now_s = time.perf_counter()
+            record.answer(connection.index, status, body, now_s - since_s)
+            record.achieved += status == 200 and now_s <= self._over_s
 
     def closed(self, connection: Connection, why: str) -> None:
         self._open.discard(connection)
@@ -307,10 +334,6 @@ class OpenLoop(_Loop):
             self._grow()
         if self._stopping:
             self._finish_if_quiet()
-
-    def _lose(self, index: int, since_s: float, why: str) -> None:
-        if since_s >= self._start_s and self._record.measuring:
-            self._record.lost(index, why, time.perf_counter() - since_s)
 
     def _grow(self) -> None:
         """One more connection, if there is need and room."""
@@ -358,8 +381,9 @@ class OpenLoop(_Loop):
             task.cancel()
         now_s = time.perf_counter()
         for index, since_s in self._due:
-            self._lose(index, since_s, "not sent")
+            self._lose(index, since_s, "not sent", now_s - since_s)
         for connection in self._open:
             if connection.busy:
-                self._lose(connection.index, connection.since_s, "no answer")
-        self._record.ended_s = max(self._record.began_s, min(self._over_s, now_s))
+                self._lose(connection.index, connection.since_s, "no answer", now_s - connection.since_s)
+        if self._record.measuring:
+            self._record.ended_s = max(self._record.began_s, min(self._over_s, now_s))

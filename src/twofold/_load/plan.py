@@ -66,9 +66,9 @@ class LoadResult(msgspec.Struct, kw_only=True, tag="result"):
     `statuses` counts all measured answers, `codes` those that are not 200 by status and the server's word ("429
     overloaded"). `seconds` is the measured time, in which `offered` requests fell due (a closed loop: were sent) and
     `achieved` got a 200. Doubles, in seconds: `answered_bytes` the latency of each 200, `refused_bytes` of each other
-    answer, `waited_bytes` of each request that had none when the run ended, how long it had waited until then;
-    `late_bytes` how late each request was sent for which a connection was free when it fell due.
-    `requests_with_warmup` includes those before it; `generator_cpu_s` is the generator's own CPU time over
+    answer, `waited_bytes` of each request that had none and still waited when the run ended (or for `stall_s`), how
+    long it had waited until then, `late_bytes` how late each request was sent for which a connection was free when it
+    fell due. `requests_with_warmup` includes those before it; `generator_cpu_s` is the generator's own CPU time over
     `generator_wall_s`.
     """
 

@@ -58,11 +58,13 @@ class Record:
         if self._answers[index] is None:
             self._answers[index] = Answer(status, body)
 
-    def lost(self, index: int, why: str, waited_s: float) -> None:
-        """A request that will not be answered, after this long."""
+    def lost(self, index: int, why: str, waited_s: float | None) -> None:
+        """A request that will not be answered. `waited_s`: how long it has waited, where its answer could still have
+        come; None: it failed, which took no time that says anything."""
         self._statuses[NO_ANSWER] = self._statuses.get(NO_ANSWER, 0) + 1
         self._count(why)
-        self._waited_s.append(waited_s)
+        if waited_s is not None:
+            self._waited_s.append(waited_s)
         if self._answers[index] is None:
             self._answers[index] = Answer(NO_ANSWER, b"")
 

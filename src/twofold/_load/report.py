@@ -22,11 +22,11 @@ class BenchReport:
 
     `seconds` of the `duration_s` that were wanted; `offered` requests fell due in it (a closed loop: were sent),
     `achieved` had their 200 within it, `answered` in the end. `errors` counts all others by status and word; `waited`
-    of these had no answer when the run ended.
+    of these still had none when the run ended.
 
-    `percentiles_ms` by quantile, None from too few of the `samples`: the answered and those that still waited, in
-    milliseconds since they fell due (a closed loop: were sent). `histogram` has all of them, sorted. `late_ms`: how
-    late the generator sent; `generator_busy` its share of a core.
+    `latencies_ms`: of the answered and of those that still waited, sorted, in milliseconds since they fell due (a
+    closed loop: were sent); those that failed at once are not among them. `percentiles_ms` by quantile, None from too
+    few of them. `late_ms`: how late the generator sent; `generator_busy` its share of a core.
     """
 
     model: str
@@ -47,12 +47,18 @@ class BenchReport:
     deadline_s: float | None
     within_deadline: int | None
     percentiles_ms: dict[float, float | None]
-    max_ms: float | None
-    samples: int
     fewest: dict[float, int]
-    histogram: list[float]
+    latencies_ms: list[float]
     late_ms: dict[float, float | None]
     generator_busy: float
+
+    @property
+    def samples(self) -> int:
+        return len(self.latencies_ms)
+
+    @property
+    def max_ms(self) -> float | None:
+        return self.latencies_ms[-1] if self.latencies_ms else None
 
     @property
     def exit_code(self) -> int:
@@ -108,6 +114,8 @@ class BenchReport:
         }
 
     def __str__(self) -> str:
+        if self.interrupted and not self.offered:
+            return "\n".join(_head(self))
         return "\n".join([*_head(self), "", *_facts(self), "", *_latency(self), *_notes(self)])
 
 
@@ -122,7 +130,9 @@ def _head(found: BenchReport) -> list[str]:
     else:
         load = f"{found.rate:,.6g} requests/s at random moments"
     unfit = f" ({found.rows_unfit:,} more do not fit and were left out)" if found.rows_unfit else ""
-    cut = f", stopped after {found.seconds:.1f} s" if found.interrupted else ""
+    cut = ""
+    if found.interrupted:
+        cut = f", stopped after {found.seconds:.1f} s" if found.offered else ", stopped before anything was measured"
     return [
         f"{found.model}, version {found.version}, at {found.url}",
         f"{found.duration_s:g} s{cut}; {load}; {found.rows}{unfit}",
@@ -166,14 +176,14 @@ def _latency(found: BenchReport) -> list[str]:
         else:
             lines.append(f"  {name(quantile):<6} {ms(value):>10}  {bar(value / longest)}")
     lines.append(f"  {'max':<6} {ms(longest):>10}  {bar(1.0)}")
-    return [*lines, "", "Requests by latency", *histogram(found.histogram)]
+    return [*lines, "", "Requests by latency", *histogram(found.latencies_ms)]
 
 
 def _notes(found: BenchReport) -> list[str]:
     notes = []
     if found.waited and found.max_ms is not None:
         notes.append(
-            f"{found.waited:,} requests had no answer when the run ended. They count with the time they had waited "
+            f"{found.waited:,} requests still waited when the run ended. They count with the time they had waited "
             "until then: the true latencies are higher."
         )
     if found.generator_was_the_limit:

@@ -41,9 +41,8 @@ def run_load(
     # apart from the terminal's Ctrl-C, in the same session: the kernel may share the CPU out by sessions
     apart: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
     with tempfile.TemporaryFile() as complaint:
-        process = subprocess.Popen(
-            [sys.executable, "-m", GENERATOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaint, **apart
-        )
+        command = [sys.executable, "-P", "-m", GENERATOR]  # without the current folder, whose files may have any name
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaint, **apart)
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -51,9 +50,10 @@ def run_load(
                 write_message(process.stdin, (plan, list(bodies)))  # type: ignore[arg-type]
             with _interrupts(process.stdin if keep_interrupted else None):
                 result = _follow(process.stdout, on_progress)  # type: ignore[arg-type]
+        except BaseException:
+            process.kill()
+            raise
         finally:
-            if process.poll() is None:
-                process.kill() if sys.exc_info()[0] else None
             process.stdout.close()
             with suppress(OSError):
                 process.stdin.close()
