@@ -44,6 +44,7 @@ from twofold._profile import Profile
 from twofold._realtime.backends import InlineBackend
 from twofold._realtime.batcher import Batcher
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.counters import Counters
 from twofold._realtime.http.app import lane_paths, make_app
 from twofold._realtime.http.lane import LaneProtocol
 from twofold._realtime.limits import Limits
@@ -119,7 +120,7 @@ async def _through_the_lane(service: Service, requests: list[bytes], together: i
 
 async def _gathering(backend: Any, schema: Any, rows: list[tuple[Any, ...]], rounds: int) -> float:
     """Seconds of a row from `submit` to its answer, where the call itself costs nothing; all rows in one tick."""
-    batcher = Batcher(backend, schema, backend.outputs, limits=Limits(), profile=Profile())
+    batcher = Batcher(backend, schema, backend.outputs, limits=Limits(), profile=Profile(), counters=Counters())
 
     def done(answers: object) -> None: ...
 

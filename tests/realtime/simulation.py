@@ -15,6 +15,7 @@ from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._profile import Profile
 from twofold._realtime.batcher import Batcher
+from twofold._realtime.counters import Counters
 from twofold._realtime.limits import Limits, Refused
 from twofold._runner import Result
 
@@ -98,7 +99,12 @@ class World:
         self.backend = SimulatedBackend(places, seconds)
         self.profile = Profile()
         self.batcher = Batcher(
-            self.backend, ROWS, ROWS, limits=Limits(deadline_s=deadline_s, batch_rows=batch_rows), profile=self.profile
+            self.backend,
+            ROWS,
+            ROWS,
+            limits=Limits(deadline_s=deadline_s, batch_rows=batch_rows),
+            profile=self.profile,
+            counters=Counters(),
         )
 
     def ask(self, seen: Seen, *, rows: int = 1, deadline_s: float | None = None) -> asyncio.Future[bool]:

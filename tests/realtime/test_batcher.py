@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pytest
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
+from twofold._profile import Profile
 from twofold._realtime.batcher import Batcher, Ticket
 from twofold._realtime.counters import IN_FLIGHT, QUEUE_ROWS, QUEUE_S, TOTAL_S, Counters
 from twofold._realtime.counters import ROWS as COUNTED_ROWS
@@ -65,7 +66,9 @@ class Caller:
 
 def setup(batch_rows: int = 100, **options: Any) -> tuple[HeldBackend, Caller]:
     backend = HeldBackend(**options)
-    return backend, Caller(Batcher(backend, ROWS, ROWS, limits=Limits(batch_rows=batch_rows)))
+    return backend, Caller(
+        Batcher(backend, ROWS, ROWS, limits=Limits(batch_rows=batch_rows), profile=Profile(), counters=Counters())
+    )
 
 
 async def tick() -> None:
@@ -297,26 +300,74 @@ def test_what_waits_and_what_is_in_flight_is_counted():
     async def main() -> None:
         counters = Counters()
         backend = HeldBackend()
-        caller = Caller(Batcher(backend, ROWS, ROWS, limits=Limits(), metrics=counters))
+        caller = Caller(Batcher(backend, ROWS, ROWS, limits=Limits(), profile=Profile(), counters=counters))
 
         def counted() -> tuple[float, ...]:
             return tuple(counters.cells[at] for at in (IN_FLIGHT, QUEUE_ROWS, COUNTED_ROWS))
 
         caller.ask("a", 1)
         await tick()
-        caller.ask("b", 2, 3)
+        caller.ask("b", 2)
         gone = caller.ask("c", 4)
         await tick()
-        assert counted() == (3, 3, 0)
+        assert counted() == (3, 2, 0)
         gone.cancel()
         backend.end()
         await tick()
         assert counted() == (1, 0, 1)
         backend.end()
         await tick()
-        assert counted() == (0, 0, 3)
+        assert counted() == (0, 0, 2)
         # "c" was taken back before a call had it
         for seconds, requests in ((QUEUE_S, 2), (TOTAL_S, 3)):
             assert sum(counters.cells[seconds.first : seconds.sum]) == requests
 
     asyncio.run(main())
+
+
+def test_each_form_of_answers_is_made_once_a_call():
+    """Requests of several protocols in one call: the whole call is not made again at every change."""
+    made: list[str] = []
+
+    def form(name: str) -> Callable[[Batch], Sequence[Any]]:
+        def of(batch: Batch) -> Sequence[Any]:
+            made.append(name)
+            return [(name, row[0]) for row in batch.rows()]
+
+        return of
+
+    async def main() -> None:
+        backend, caller = setup()
+        got: list[Any] = []
+        forms = [form("plain"), form("tensor")]
+        for n in range(6):
+            caller.batcher.submit([(n,)], forms[n % 2], got.extend)
+        await tick()
+        backend.end()
+        assert got == [(("plain", "tensor")[n % 2], n * 10) for n in range(6)]
+        assert sorted(made) == ["plain", "tensor"]
+
+    asyncio.run(main())
+
+
+def test_everyone_who_watches_sees_each_call_with_its_rows_and_one_that_fails_harms_nobody(
+    caplog: pytest.LogCaptureFixture,
+):
+    async def main() -> None:
+        backend, caller = setup()
+        seen: list[list[int]] = [[], []]
+
+        def fails(*_: object) -> None:
+            raise ValueError("no room")
+
+        caller.batcher.watch(lambda parts, began, batch, result: seen[0].append(batch.n_rows))
+        caller.batcher.watch(fails)
+        caller.batcher.watch(lambda parts, began, batch, result: seen[1].append(result.outputs.n_rows))
+        caller.ask("a", 1, 2)
+        await tick()
+        backend.end({1: RowFailure("bad_row", "no")})
+        assert seen == [[2], [1]]
+        assert caller.got["a"][0] == 10
+
+    asyncio.run(main())
+    assert "a call could not be logged" in caplog.text

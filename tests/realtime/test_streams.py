@@ -428,3 +428,23 @@ def test_a_reader_that_fails_harms_nobody(streamed: Streamed) -> None:
         assert await Reader(service, "a").end() is None
 
     streamed.run(work)
+
+
+def test_a_stream_that_cannot_be_started_fails_and_frees_its_place(streamed: Streamed) -> None:
+    async def work(service: Service) -> None:
+        backend: Any = service._batcher.streams._backend  # type: ignore[union-attr]
+        start = backend.start_stream
+
+        def refuse(*_: object) -> None:
+            raise OSError("no more descriptors")
+
+        backend.start_stream = refuse
+        failure = await Reader(service, "a", deadline_s=5).end()
+        assert failure is not None
+        assert "no more descriptors" in failure.message
+        backend.start_stream = start
+        reader = Reader(service, "a")
+        assert await reader.end() is None
+        assert service._batcher.streams.open == 0  # type: ignore[union-attr]
+
+    streamed.run(work, places=1, max_streams=1)

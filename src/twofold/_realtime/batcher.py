@@ -8,6 +8,7 @@ call holds, and whether a request can be answered in time at all, is told by t(n
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,7 @@ from twofold._realtime.limits import Limits, Refused
 from twofold._realtime.outlook import SAFE, Outlook, RunningCall
 from twofold._realtime.pace import Pace
 from twofold._realtime.streams import Streams
-from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket, cut, in_order
-from twofold._realtime.watched import Watcher, watched
+from twofold._realtime.tickets import Answers, BatchTicket, Line, Part, RowsTicket, Ticket, Watcher, cut, in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +39,8 @@ NEVER = float("inf")
 # Inline, calls that are known to be shorter are not fitted to deadlines.
 HURRY_S = 0.002
 
+LOG = logging.getLogger("twofold")
+
 
 class Batcher:
     """The rows that wait in front of one backend. Lives in one event loop.
@@ -54,8 +56,8 @@ class Batcher:
         outputs: pa.Schema,
         *,
         limits: Limits,
-        profile: Profile | None = None,
-        metrics: Counters | None = None,
+        profile: Profile,
+        counters: Counters,
     ) -> None:
         self._backend = backend
         self._inline = backend.inline
@@ -63,7 +65,7 @@ class Batcher:
         self._outputs = outputs
         self._deadline_s = limits.deadline_s
         self._queue_bytes = limits.queue_bytes
-        self._metrics = metrics
+        self._counters = counters
         most_rows = min(limits.batch_rows, backend.call_rows or limits.batch_rows)
         self.pace = Pace(profile, most_rows, inline=backend.inline)
         self._line = Line()
@@ -77,12 +79,11 @@ class Batcher:
         self._timer_at = NEVER
         self._pump_is_due = False
         self._tick = 0.0
-        self._arrived = 0  # requests since the metrics were told
+        self._arrived = 0  # requests since the counters were told
         self._rows_shown = 0
-        self.calls_started = 0
-        self.rows_started = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.streams: Streams | None = None  # of a model that yields: they share the places
+        self._watchers: list[Watcher] = []
         self.on_failed: Callable[[list[Part], dict[int, RowFailure]], None] = lambda _parts, _failures: None
         backend.longest_s = limits.deadline_s
         backend.on_free = self._freed
@@ -90,7 +91,7 @@ class Batcher:
 
     def watch(self, watcher: Watcher) -> None:
         """Show each call that is over to `watcher` too, once its answers are out."""
-        self._backend.start_call = watched(self._backend.start_call, watcher)  # type: ignore[method-assign,assignment]
+        self._watchers.append(watcher)
 
     @property
     def rows_waiting(self) -> int:
@@ -157,8 +158,7 @@ class Batcher:
             raise self._refused("deadline", late_s)
 
     def _refused(self, reason: Any, after_s: float) -> Refused:
-        if self._metrics is not None:
-            self._metrics.refused(reason)
+        self._counters.refused(reason)
         return Refused(reason, after_s)
 
     # ---- the end of a ticket ----
@@ -171,8 +171,7 @@ class Batcher:
             (self._bulk if ticket.bulk else self._line).closed(ticket)
             self._rows_waiting -= left
             self._bytes_waiting -= ticket.n_bytes
-        if self._metrics is not None:
-            self._metrics.left(time.monotonic(), (ticket.came,))
+        self._counters.left(time.monotonic(), (ticket.came,))
 
     def _finish(self, ticket: Ticket, done: Callable[[Any], None], result: Any) -> None:
         """End a ticket with its answers. A caller that fails to take them must not harm its neighbours."""
@@ -217,8 +216,7 @@ class Batcher:
                         self._fail(ticket, EXPIRED)
                     else:
                         next_at = min(next_at, ticket.deadline)
-        heads = [head.deadline for line in (self._line, self._bulk) if (head := line.head()) is not None]
-        next_at = min([next_at, *heads])
+        next_at = min(next_at, self._next_deadline())
         if next_at < min(NEVER, self._timer_at):
             self._set_timer(next_at, now)
 
@@ -253,17 +251,13 @@ class Batcher:
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        metrics = self._metrics
-        if metrics is None:
-            self._start_calls()
-            return
         if self._arrived:
-            metrics.arrived(self._arrived)
+            self._counters.arrived(self._arrived)
             self._arrived = 0
         self._start_calls()
         if self._rows_waiting != self._rows_shown:
             self._rows_shown = self._rows_waiting
-            metrics.waiting(self._rows_waiting)
+            self._counters.waiting(self._rows_waiting)
 
     def _start_calls(self) -> None:
         """Start every call that can start now. Inline, one call a tick: the loop serves in between."""
@@ -301,12 +295,10 @@ class Batcher:
         self._rows_waiting -= n_rows
         if not self._inline:
             self._outlook.started(n_rows, self._rows_waiting > 0, now)
-        self.calls_started += 1
-        self.rows_started += n_rows
         call = _Call(self, gathered.parts, n_rows, now)
         rows = gathered.rows
         try:
-            batch = self._joined(gathered.parts) if rows is None else Batch.from_rows(self._inputs, rows)
+            batch = call.batch = self._joined(gathered.parts) if rows is None else Batch.from_rows(self._inputs, rows)
             if self._inline:
                 self._backend.start_call(batch, call, now)
             else:
@@ -324,12 +316,12 @@ class Batcher:
         """The batch of a call in which some rows are columns."""
         pieces: list[Batch] = []
         for ticket, first, n_rows in parts:
+            last = first + n_rows
             if isinstance(ticket, BatchTicket):
-                batch = ticket.batch
+                pieces.append(ticket.batch if n_rows == ticket.n_rows else ticket.batch.slice(first, last))
             else:
                 assert ticket.rows is not None
-                batch = Batch.from_rows(self._inputs, list(ticket.rows))
-            pieces.append(batch if n_rows == ticket.n_rows else batch.slice(first, first + n_rows))
+                pieces.append(Batch.from_rows(self._inputs, list(ticket.rows[first:last])))
         return Batch.concat(pieces)
 
     def ended(self, call: _Call, result: Result) -> None:
@@ -345,15 +337,19 @@ class Batcher:
         if result.exhausted_rows:
             self.pace.shrink(result.exhausted_rows)
             self._outlook.renew()
-        parts, metrics = call.parts, self._metrics
+        parts = call.parts
         if result.failures:
             self.on_failed(parts, result.failures)
         came = self._deliver(parts, result)
-        if metrics is not None:
-            metrics.left(time.monotonic(), came)
-            if len(came) < len(parts):
-                came = [ticket.came for ticket, first, _ in parts if not first]
-            metrics.called(n_rows, len(result.failures), seconds, call.began, came)
+        self._counters.left(time.monotonic(), came)
+        if len(came) < len(parts):
+            came = [ticket.came for ticket, first, _ in parts if not first]
+        self._counters.called(n_rows, len(result.failures), seconds, call.began, came)
+        for watcher in self._watchers:
+            try:
+                watcher(parts, call.began, call.batch, result)
+            except Exception:
+                LOG.exception("a call could not be logged")
         self._wake()
 
     def _deliver(self, parts: list[Part], result: Result) -> list[float]:
@@ -362,6 +358,7 @@ class Batcher:
         came: list[float] = []
         form: Answers | None = None  # nearly always the same for all tickets of a call
         items: Sequence[Any] = ()
+        made: dict[Answers, Sequence[Any]] = {}
         position = 0
         for ticket, first, n_rows in parts:
             if not ticket.open:
@@ -369,10 +366,9 @@ class Batcher:
             elif isinstance(ticket, RowsTicket):
                 if ticket.answers is not form:
                     form = ticket.answers
-                    try:
-                        items = in_order(form(result.outputs), result.failures)
-                    except Exception as error:
-                        items = [self._reported(error)] * (result.outputs.n_rows + len(result.failures))
+                    if form not in made:
+                        made[form] = self._made(form, result)
+                    items = made[form]
                 answers = items[position : position + n_rows]
                 if n_rows == ticket.n_rows:
                     ticket.open = False
@@ -388,6 +384,13 @@ class Batcher:
             position += n_rows
         return came
 
+    def _made(self, form: Answers, result: Result) -> Sequence[Any]:
+        """What this form makes of all answers of a call, and the failures in their places."""
+        try:
+            return in_order(form(result.outputs), result.failures)
+        except Exception as error:
+            return [self._reported(error)] * (result.outputs.n_rows + len(result.failures))
+
     def _undelivered(self, error: Exception) -> None:
         assert self._loop is not None
         self._loop.call_exception_handler({"message": "an answer could not be delivered", "exception": error})
@@ -402,7 +405,9 @@ class Batcher:
 class _Call:
     """A call that runs; it is called itself when there is a result."""
 
-    __slots__ = ("batcher", "began", "ends", "n_rows", "parts")
+    __slots__ = ("batch", "batcher", "began", "ends", "n_rows", "parts")
+
+    batch: Batch
 
     def __init__(self, batcher: Batcher, parts: list[Part], n_rows: int, began: float) -> None:
         self.batcher = batcher

@@ -118,6 +118,11 @@ class Counters:
             cells[0] += self.delivered
             self.delivered = 0
 
+    def calls_and_rows(self) -> dict[str, int]:
+        """Model calls that are over, and the rows that they saw."""
+        calls = sum(self.cells[BATCH_ROWS.first : BATCH_ROWS.sum])
+        return {"calls": int(calls), "rows": int(self.cells[ROWS])}
+
     def ended(self, outcome: str) -> None:
         """A request got its answer: "ok", or the code of a problem."""
         self.cells[_OUTCOME.get(outcome, len(OUTCOMES) - 1)] += 1

@@ -183,9 +183,10 @@ class _ModelProcess(asyncio.Protocol):
         self._transport.writelines(frame)
 
     def start_stream(self, batch: Batch, on_piece: OnPiece, on_end: OnEnd) -> Running:
+        frame = _in_one(stream_frame(batch))
         self._backend.busy(self)
         self._stream = _Stream(self, on_piece, on_end)
-        self._transport.writelines(_in_one(stream_frame(batch)))
+        self._transport.writelines(frame)
         return self._stream
 
     def cancel_stream(self) -> None:

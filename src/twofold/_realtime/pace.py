@@ -7,7 +7,7 @@ from typing import Final
 
 from twofold._profile import Profile
 
-__all__ = ["INLINE_CALL_S", "SLOW_ROW_S", "Drain", "Pace"]
+__all__ = ["Drain", "Pace"]
 
 # A usual inline call lasts no longer, unless one row does: the event loop serves in between. By the median: where
 # what holds one call up also makes the next ones smaller, small calls are all that is ever seen.
@@ -36,7 +36,7 @@ class Pace:
     `on_slow` is told the seconds of the last of three one-row calls in a row that held the event loop up.
     """
 
-    def __init__(self, profile: Profile | None, most_rows: int, *, inline: bool) -> None:
+    def __init__(self, profile: Profile, most_rows: int, *, inline: bool) -> None:
         self.profile = profile
         self.on_slow: Callable[[float], None] | None = None
         self.call_rows = self._most_rows = most_rows
@@ -44,18 +44,15 @@ class Pace:
         self._inline = inline
         self._slow_calls = 0
         self._changes = -1
-        if profile is not None:
-            self._renew(profile)
+        self._renew()
 
     def learn(self, n_rows: int, seconds: float) -> bool:
         """A call took so long. Whether the pace has changed."""
         profile = self.profile
-        if profile is None:
-            return False
         profile.learn(n_rows, seconds)
         if profile.changes == self._changes:
             return False
-        self._renew(profile)
+        self._renew()
         return True
 
     def held(self, n_rows: int, seconds: float) -> None:
@@ -67,34 +64,31 @@ class Pace:
 
     def shrink(self, n_rows: int) -> None:
         """A call with so many rows ran out of memory."""
-        if self.profile is None:
-            self._most_rows = self.call_rows = max(1, min(self._most_rows, n_rows // 2))
-        else:
-            self.profile.shrink(n_rows)
-            self._renew(self.profile)
+        self.profile.shrink(n_rows)
+        self._renew()
 
     def seconds_for(self, n_rows: int) -> float:
         """What nine of ten calls with so many rows stay within."""
-        return 0.0 if self.profile is None else self.profile.seconds_for(n_rows)
+        return self.profile.seconds_for(n_rows)
 
     def typical_s(self, n_rows: int) -> float:
         """The median of calls with so many rows."""
-        return 0.0 if self.profile is None else self.profile.typical_s(n_rows)
+        return self.profile.typical_s(n_rows)
 
     def rows_within(self, seconds: float) -> int:
         """The most rows whose call takes no longer; at least 1."""
-        return self.call_rows if self.profile is None else min(self.call_rows, self.profile.rows_within(seconds))
+        return min(self.call_rows, self.profile.rows_within(seconds))
 
     def costs_about_as_much(self, n_rows: int, more: int) -> bool:
         """Whether a row in a call with `n_rows` costs little more than in one with `more`."""
         profile = self.profile
-        return profile is None or profile.typical_s(n_rows) / n_rows <= LITTLE_MORE * profile.typical_s(more) / more
+        return profile.typical_s(n_rows) / n_rows <= LITTLE_MORE * profile.typical_s(more) / more
 
     def fair_share(self, rows: int, least: int, most: int, busy_s: float) -> int:
         """How many of the `rows` that wait a free place should take, so that a place which is busy for another
         `busy_s` would be done with the rest no earlier: between `least` and `most`."""
         profile = self.profile
-        if profile is None or not profile.known:
+        if not profile.known:
             return most
         while least < most:
             middle = (least + most) // 2
@@ -104,7 +98,8 @@ class Pace:
                 least = middle + 1
         return least
 
-    def _renew(self, profile: Profile) -> None:
+    def _renew(self) -> None:
+        profile = self.profile
         self._changes = profile.changes
         most = min(self._most_rows, profile.most_rows or self._most_rows)
         if not profile.known:

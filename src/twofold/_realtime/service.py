@@ -21,7 +21,7 @@ from twofold._realtime.streams import OnePiece, Streaming, Streams, StreamTicket
 
 if TYPE_CHECKING:
     from twofold._realtime.prediction_log import PredictionLog
-    from twofold._realtime.watched import Watcher
+    from twofold._realtime.tickets import Watcher
     from twofold._runner import Result
     from twofold._signature import Signature
     from twofold._usage import Piece
@@ -70,7 +70,7 @@ class Service:
             signature.output_schema,
             limits=limits,
             profile=self.profile,
-            metrics=self.counters,
+            counters=self.counters,
         )
         self.queue = self._batcher.submit  # `submit`, for translators to whom a call more would be a cost
         errors = ModelErrors(name)
@@ -82,7 +82,7 @@ class Service:
                 max_streams=limits.max_streams,
                 longest_s=limits.deadline_s,
                 wake=self._batcher.wake,
-                metrics=self.counters,
+                counters=self.counters,
             )
             self._batcher.streams.on_failed = errors.of_stream
 
@@ -116,7 +116,7 @@ class Service:
     @property
     def counted(self) -> dict[str, int]:
         """Model calls so far, and the rows that they saw."""
-        return {"calls": self._batcher.calls_started, "rows": self._batcher.rows_started}
+        return self.counters.calls_and_rows()
 
     def submit(
         self,

@@ -20,6 +20,7 @@ from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._realtime.limits import Reason, Refused
 from twofold._realtime.tickets import Asker
+from twofold._runner import failure_of
 from twofold._usage import Piece
 
 if TYPE_CHECKING:
@@ -164,14 +165,14 @@ class Streams:
         max_streams: int,
         longest_s: float,
         wake: Callable[[], None],
-        metrics: Counters | None = None,
+        counters: Counters,
     ) -> None:
         self._backend = backend
         self._schema = schema
         self._max_streams = max_streams
         self._longest_s = longest_s
         self._wake = wake
-        self._metrics = metrics
+        self._counters = counters
         self.waiting: OrderedDict[StreamTicket, None] = OrderedDict()  # in order of arrival
         self._occupied = 0  # places, by streams that run or are being closed
         self._most_places = 1
@@ -208,8 +209,7 @@ class Streams:
         ticket = StreamTicket(self, row, on_piece, on_end, deadline_s, time.monotonic())
         ticket.timer = loop.call_later(deadline_s, self._due, ticket)
         self.waiting[ticket] = None
-        if self._metrics is not None:
-            self._metrics.arrived()
+        self._counters.arrived()
         self._wake()
         return ticket
 
@@ -230,8 +230,12 @@ class Streams:
         def end(failure: RowFailure | None) -> None:
             self._ended(ticket, failure)
 
-        batch = Batch.from_rows(self._schema, [ticket.row])
-        ticket.running = self._backend.start_stream(batch, piece, end)
+        try:
+            batch = Batch.from_rows(self._schema, [ticket.row])
+            ticket.running = self._backend.start_stream(batch, piece, end)
+        except Exception as error:
+            self._ended(ticket, failure_of(error))
+            return
         if ticket.paused:
             ticket.running.pause()
 
@@ -275,8 +279,7 @@ class Streams:
     def _ended(self, ticket: StreamTicket, failure: RowFailure | None) -> None:
         self._occupied -= 1
         took_s = time.monotonic() - ticket.started_s
-        if self._metrics is not None:
-            self._metrics.called(1, failure is not None, took_s, ticket.started_s, (ticket.came,))
+        self._counters.called(1, failure is not None, took_s, ticket.started_s, (ticket.came,))
         self._usual_s += (took_s - self._usual_s) / min(self.started, 8)
         if ticket.timer is not None:
             ticket.timer.cancel()
@@ -290,12 +293,10 @@ class Streams:
 
     def _leave(self, ticket: StreamTicket) -> None:
         ticket.open = False
-        if self._metrics is not None:
-            self._metrics.left(time.monotonic(), (ticket.came,))
+        self._counters.left(time.monotonic(), (ticket.came,))
 
     def _refused(self, reason: Reason, after_s: float) -> Refused:
-        if self._metrics is not None:
-            self._metrics.refused(reason)
+        self._counters.refused(reason)
         return Refused(reason, after_s)
 
     def _told(self, whom: Callable[[Any], None], what: object) -> None:

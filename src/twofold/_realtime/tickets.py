@@ -25,6 +25,7 @@ __all__ = [
     "Part",
     "RowsTicket",
     "Ticket",
+    "Watcher",
     "cut",
     "in_order",
 ]
@@ -143,6 +144,10 @@ class BatchTicket(Ticket):
 
 Part = tuple[Ticket, int, int]
 """A ticket, its first row in a call, how many."""
+
+
+Watcher = Callable[[list[Part], float, Batch, Result], None]
+"""Sees the parts of a call that is over, when it began (a time.monotonic()), its rows, and what became of them."""
 
 
 class Gathered:

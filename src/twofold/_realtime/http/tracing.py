@@ -16,8 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from twofold._columns import Batch
 from twofold._realtime.http.access_log import Seen
 from twofold._realtime.http.responses import ANSWERED, request_id_of
-from twofold._realtime.tickets import Part
-from twofold._realtime.watched import Watcher
+from twofold._realtime.tickets import Part, Watcher
 from twofold._runner import Result
 from twofold._version import __version__
 
