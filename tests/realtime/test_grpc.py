@@ -16,13 +16,15 @@ import pytest
 import twofold
 from tests.realtime import models
 from tests.realtime.serving import Served, serving
-from tests.realtime.test_oip import CONTENTS, ROW, element, same
+from tests.realtime.test_oip import CONTENTS, ROW, same
 
 grpc = pytest.importorskip("grpc")
 zttp = pytest.importorskip("zttp")
 pytest.importorskip("google.protobuf")
 
+from twofold._realtime.grpc import connection, methods  # noqa: E402
 from twofold._realtime.grpc.calls import CallRefused, message_of, timeout_s  # noqa: E402
+from twofold._realtime.grpc.connection import GrpcConnection  # noqa: E402
 from twofold._realtime.grpc.messages import HEALTH, message_class  # noqa: E402
 from twofold._realtime.http.access import Access, Keys  # noqa: E402
 
@@ -165,23 +167,37 @@ def test_outputs_are_chosen(channel: Any) -> None:
     assert list(ask(channel, raw_request(outputs=wanted)).raw_output_contents) == [CONTENTS["text"], b"\1"]
 
 
-def test_two_calls_with_one_row_share_a_batch(channel: Any) -> None:
-    answer = message_class("ModelInferResponse")
-    method = channel.unary_unary(
-        f"/{SERVICE}/ModelInfer", lambda message: message.SerializeToString(), answer.FromString
-    )
-    calls = [method.future(numbers(n), timeout=10) for n in range(100, 400)]
-    for n, future in zip(range(100, 400), calls, strict=True):
-        words = future.result().outputs[0].contents.bytes_contents
-        assert list(words) == [b"Odd" if n % 2 else b"Even"]
-
-
-def test_a_connection_is_renewed_without_losing_a_call(channel: Any) -> None:
+def test_calls_with_one_row_share_a_batch(served: Served, channel: Any) -> None:
     method = infer_method(channel)
-    for first in range(0, 9000, 100):
-        calls = [method.future(numbers(n), timeout=10) for n in range(first + 100, first + 200)]
-        for n, future in enumerate(calls, first + 100):
-            assert list(future.result().outputs[0].contents.bytes_contents) == [b"Odd" if n % 2 else b"Even"]
+    before = served.catalog["parity"].counted
+    calls = [method.future(numbers(n), timeout=10) for n in range(100, 400)]
+    for n, future in enumerate(calls, 100):
+        assert list(future.result().outputs[0].contents.bytes_contents) == [b"Odd" if n % 2 else b"Even"]
+    after = served.catalog["parity"].counted
+    assert after["calls"] - before["calls"] < after["rows"] - before["rows"] == 300
+
+
+def test_a_connection_is_renewed_without_losing_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[GrpcConnection] = []
+    made = GrpcConnection.connection_made
+
+    def count(connection: GrpcConnection, transport: Any) -> None:
+        opened.append(connection)
+        made(connection, transport)
+
+    monkeypatch.setattr(connection, "CALLS_A_CONNECTION", 50)
+    monkeypatch.setattr(GrpcConnection, "connection_made", count)
+    with (
+        serving(models.parity, grpc=True) as served,
+        grpc.insecure_channel(f"127.0.0.1:{served.grpc_port}") as channel,
+    ):
+        method = infer_method(channel)
+        for first in range(100, 300, 20):
+            calls = [method.future(numbers(n), timeout=10) for n in range(first, first + 20)]
+            for n, future in enumerate(calls, first):
+                assert list(future.result().outputs[0].contents.bytes_contents) == [b"Odd" if n % 2 else b"Even"]
+            time.sleep(0.02)
+    assert len(opened) > 1
 
 
 @pytest.mark.parametrize(
@@ -323,7 +339,8 @@ def test_health(served: Served, channel: Any) -> None:
     unknown.cancel()
 
 
-def test_draining_answers_what_is_in_flight_and_ends_the_rest() -> None:
+def test_draining_answers_what_is_in_flight_and_ends_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "WATCHED_EVERY_S", 0.02)
     with serving(models.many_at_once, grpc=True) as served:
         channel = grpc.insecure_channel(f"127.0.0.1:{served.grpc_port}")
         method = infer_method(channel)
@@ -333,7 +350,8 @@ def test_draining_answers_what_is_in_flight_and_ends_the_rest() -> None:
         time.sleep(0.1)
         served.stop()
         assert slow.result().outputs[0].contents.bytes_contents == [b"done"]
-        assert all(found.status in (1, 2) for found in watch)
+        assert [found.status for found in watch] == [2]
+        assert watch.code() == grpc.StatusCode.OK
         served.thread.join(5)
         assert not served.thread.is_alive()
         channel.close()
@@ -462,6 +480,7 @@ def test_a_connection_that_goes_away_leaves_the_queue(served: Served, client: Cl
     deadline = time.monotonic() + 5
     while not service.rows_waiting and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert service.rows_waiting
     client.sock.close()
     while service.rows_waiting and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -543,4 +562,3 @@ def test_contents_of_every_number() -> None:
         array = spec.from_bytes(b"\1" * 4 * DTYPES[spec.datatype].itemsize, [2, 2])
         assert not isinstance(array, list)
         assert (array.shape, array.dtype) == ((2, 2), spec.dtype)
-    assert element(b"") == b"\0\0\0\0"

@@ -151,8 +151,11 @@ def test_a_server_counts_over_all_its_processes_and_forgets_nothing(tmp_path: Pa
         assert (found["twofold_rows_total", "parity"], found["twofold_failed_rows_total", "parity"]) == (22, 2)
         assert found["twofold_request_seconds_count", "parity"] == 21
         assert found["twofold_requests_in_flight", "parity"] == 0
+        wait_for(lambda: len(server.workers("" if layout == "--inline" else "model")) == 2)
+        before = set(server.workers())
         with suppress(OSError, http.client.HTTPException):
             server.ask({"number": 666})
+        wait_for(lambda: before - set(server.workers()))  # one has died
         wait_for(lambda: server.status("/health/ready") == 200)
         assert scraped(server.port)["twofold_requests_total", "ok", "parity"] == 20
 
