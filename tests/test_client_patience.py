@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import ssl
 import subprocess
@@ -48,7 +49,7 @@ def test_a_busy_server_is_asked_again_when_it_says(ask: Any):
         assert 1.0 <= server.at_s[1] - server.at_s[0] < 2.0
 
 
-def test_without_a_word_after_a_growing_pause(ask: Any):
+def test_without_a_word_after_a_pause(ask: Any):
     with Scripted([busy(), busy("503 Service Unavailable", "not_ready"), answer(b"", "503 Busy"), GOOD]) as server:
         assert ask(twofold.connect(server.url), 7) == "Odd"
         assert len(server.heads) == 4
@@ -215,6 +216,12 @@ def test_pauses(status: int, headers: dict[str, str], attempt: int, low: float, 
     found = [pause_s(Reply(status, "", headers, b""), attempt) for _ in range(20)]
     assert all(pause is not None and low <= pause <= high for pause in found)
     assert high == low or len(set(found)) > 1
+
+
+def test_pauses_grow(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(random, "random", lambda: 1.0)
+    found = [pause_s(Reply(503, "", {}, b""), attempt) for attempt in range(8)]
+    assert found == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
 
 
 @pytest.mark.parametrize("status", [200, 400, 422, 500, 502, 504])

@@ -81,7 +81,7 @@ def test_killed_at_random_moments(tmp_path: Path):
     (tmp_path / "slow.py").write_text(SLOW)
     write(tmp_path / "in.csv", numbers(1500))
     moment = random.Random(20261124)
-    ended = None
+    ended = early = None
     for turn in range(5):
         with start(tmp_path) as process:
             time.sleep(moment.uniform(0.3, 1.0))
@@ -95,13 +95,14 @@ def test_killed_at_random_moments(tmp_path: Path):
                 assert process.wait(30) == 3
             ended = process.wait(30)
         assert ended in (3, -signal.SIGKILL)
-        there = (tmp_path / "out.csv").exists()  # complete, as the end of this test sees
-        assert there or ended != 3
-        if there:
+        if (tmp_path / "out.csv").exists():
+            early = (tmp_path / "out.csv").read_bytes()
             break
+        assert ended != 3
     with start(tmp_path) as process:
         assert process.wait(60) == 3
     found = (tmp_path / "out.csv").read_bytes(), (tmp_path / "out.csv.twofold" / "quarantine.jsonl").read_bytes()
+    assert early in (None, found[0])  # what is there is complete
     shutil.rmtree(tmp_path / "out.csv.twofold")
     (tmp_path / "out.csv").unlink()
     with start(tmp_path) as process:
