@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from twofold._batch.executors.base import ModelFacts, Tracker
 from twofold._batch.executors.losses import Losses
@@ -13,7 +13,7 @@ from twofold._batch.work import SplitTask, Work
 from twofold._errors import RunStopped
 from twofold._supervisor import Message, available_cores
 
-__all__ = ["LocalExecutor"]
+__all__ = ["LocalExecutor", "LocalRun"]
 
 MOST_LOSSES = 8
 MOST_GIVEN_UP = 100
@@ -65,22 +65,23 @@ class LocalExecutor:
         wanted = self._n_workers or (1 if facts["waits"] else available_cores())
         places = max(1, min(wanted, len(tasks)))
         lanes, n_workers = (places, 1) if facts["drops_gil"] else (1, places)
-        run = _Run(self._workers, work, tasks, tracker, n_workers, lanes, self._call_timeout_s)
+        run = LocalRun(self._workers, work, tracker, n_workers, lanes, self._call_timeout_s)
+        run.add(tasks)
         try:
-            run.run()
+            while run.unfinished:
+                run.step()
         finally:
             self.model_calls += run.model_calls
         self._workers.let_go()
 
 
-class _Run:
-    """The splits of one run, and where they are."""
+class LocalRun:
+    """The splits that are computed here, and where they are: `add` some, then `step` while some are `unfinished`."""
 
     def __init__(
         self,
         workers: Workers,
         work: Work,
-        tasks: Sequence[SplitTask],
         tracker: Tracker,
         n_workers: int,
         lanes: int,
@@ -88,7 +89,7 @@ class _Run:
     ) -> None:
         self._workers = workers
         self._work = work.to_json()
-        self._waiting = deque(tasks)
+        self._waiting: deque[SplitTask] = deque()
         self._tracker = tracker
         self._n_workers = n_workers
         self._lanes = lanes
@@ -98,20 +99,32 @@ class _Run:
         self._given_up = self._given_up_in_a_row = 0
         self.model_calls = 0
 
-    def run(self) -> None:
+    @property
+    def unfinished(self) -> int:
+        """Splits that are not committed."""
+        return len(self._waiting) + sum(len(hand.tasks) for hand in self._workers.hands.values())
+
+    def add(self, tasks: Iterable[SplitTask]) -> None:
+        """Compute these, too."""
+        self._waiting.extend(tasks)
+
+    def step(self) -> None:
+        """Hand out what waits; then take the next message of a worker, or find after half a second that there is none.
+
+        Raises the first error of a split.
+        """
         hands = self._workers.hands
-        while self._waiting or any(hand.tasks for hand in hands.values()):
-            while self._waiting and len(hands) < self._n_workers:
-                self._workers.start()
-            for hand in hands.values():
-                self._give(hand)
-            event = self._workers.next_event(self._end_hung(time.monotonic()))
-            if event is None:
-                self._tracker.tick()
-            elif event[1] is None:
-                self._ended(event[0])
-            else:
-                self._told(event[0], event[1])
+        while self._waiting and len(hands) < self._n_workers:
+            self._workers.start()
+        for hand in hands.values():
+            self._give(hand)
+        event = self._workers.next_event(self._end_hung(time.monotonic()))
+        if event is None:
+            self._tracker.tick()
+        elif event[1] is None:
+            self._ended(event[0])
+        else:
+            self._told(event[0], event[1])
 
     def _give(self, hand: Hand) -> None:
         """As many splits as its lanes can have in hand; one that is suspect goes alone."""
