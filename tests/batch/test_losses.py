@@ -14,7 +14,7 @@ N_ROWS, BATCH_ROWS = 20_000, 4096
 
 
 def fresh() -> SplitTask:
-    return SplitTask(3, "part", FileSplit("in", 0, N_ROWS, {}), N_ROWS, (0, 0))
+    return SplitTask(3, "part", FileSplit("in", 0, N_ROWS, {}), N_ROWS, [])
 
 
 def call_with(task: SplitTask, guilty: int) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def prepare(executor: Executor, given: str, output: Output, options: BatchOption
 
 
 def _fitting_split_rows(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> int:
-    first = plan_splits(scan, 4096, options, "", {file.path: (0, 0) for file in scan.files}, work.format)
+    first = plan_splits(scan, 4096, options, "", {file.path: [] for file in scan.files}, work.format)
     row_s = executor.probe(work, first[0]) if first and first[0].n_rows > 1 else None
     return split_rows_for(scan, row_s)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold._batch.executors.base import ModelFacts
 from twofold._batch.formats import Format
 from twofold._batch.mapping import Columns, Reading, match_columns, named
 from twofold._batch.output import Output
+from twofold._batch.places import Identity, identity_of
 from twofold._batch.record import digest
-from twofold._batch.sources import InputScan, cut
+from twofold._batch.sources import InputFile, InputScan, cut
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import UsageError
 from twofold._options import BatchOptions
@@ -34,17 +34,13 @@ SPLIT_S = 2.0
 MOST_SPLITS = 10_000
 TEXT_BYTES = 32
 
-Identities = dict[str, tuple[int, int]]
-"""Path of an input -> its size and mtime in ns."""
+Identities = dict[str, Identity]
+"""Path of an input file -> its state when the run was planned."""
 
 
-def identities(paths: Sequence[Path]) -> Identities:
-    """Sizes and times, taken before the first look into a file."""
-    found = {}
-    for path in paths:
-        stat = os.stat(path)  # noqa: PTH116
-        found[str(path)] = (stat.st_size, stat.st_mtime_ns)
-    return found
+def identities(files: Sequence[InputFile]) -> Identities:
+    """The states of the input's files, taken before the first look into one."""
+    return {file.path: identity_of(file.path) for file in files}
 
 
 def fingerprint(
@@ -54,7 +50,7 @@ def fingerprint(
     return {
         "model": model.version,
         "signature": digest(model.signature.to_json()),
-        "inputs": [[os.path.abspath(path), list(identity)] for path, identity in inputs.items()],  # noqa: PTH100
+        "inputs": [[os.path.abspath(path), identity] for path, identity in inputs.items()],  # noqa: PTH100
         **model.settings,
         "map": options.map,
         "keep": None if options.keep is None else list(options.keep),

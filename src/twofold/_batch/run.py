@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def run_batch(
     refuse_in_worker("twofold.batch")
     began = time.monotonic()
     output = output_of(output_path)
-    refuse_overlap(output, expand_inputs(input_path), input_path)
+    refuse_overlap(output, [Path(file.path) for file in expand_inputs(input_path)], input_path)
     allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
     with ExitStack() as open_:
         open_.enter_context(_stopping(output))

@@ -6,7 +6,6 @@ read_split -> Reading.read -> Answerer.answer -> PartWriter.write -> commit
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twofold._batch.answer import Answerer, Watch
 from twofold._batch.part import PartWriter, split_report
 from twofold._batch.pipeline import ahead, behind
+from twofold._batch.places import identity_of
 from twofold._batch.sources import read_split
 from twofold._batch.sources.pieces import slice_piece
 from twofold._batch.work import SplitTask, Work
@@ -94,11 +94,7 @@ class Lane:
 
 def _refuse_changed(task: SplitTask) -> None:
     path = task.file.path
-    try:
-        found = os.stat(path)  # noqa: PTH116
-    except OSError as error:
-        raise InputError(f"the input {path!r} cannot be read any more: {error.strerror}.", path=path) from error
-    if (found.st_size, found.st_mtime_ns) != tuple(task.identity):
+    if identity_of(path) != task.identity:
         raise InputError(
             f"the input {path!r} was written while the run read it. Start the run again when nothing writes to it any "
             "more.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold._batch.formats import Format
 from twofold._batch.mapping import Columns, Reading
+from twofold._batch.places import Identity
 from twofold._batch.sources import FileSplit, schema_from_text, schema_to_text
 from twofold._signature import Signature
 
@@ -96,7 +97,7 @@ class Work:
 class SplitTask:
     """One split: the rows `file` names (the first `n_rows` of them), and the name of its part.
 
-    `identity` is the size and mtime (ns) of the file when the run was planned. `given_up` are rows (of the file) that
+    `identity` is the state of the file (`identity_of`) when the run was planned. `given_up` are rows (of the file) that
     are not computed any more: [row, code, message]; `careful` are ranges of rows that are computed at most so many
     at a call, because a worker was lost or hung among them: [first, last + 1, rows].
     """
@@ -105,7 +106,7 @@ class SplitTask:
     name: str
     file: FileSplit
     n_rows: int
-    identity: tuple[int, int]
+    identity: Identity
     given_up: Sequence[tuple[int, str, str]] = ()
     careful: Sequence[tuple[int, int, int]] = ()
 
@@ -119,20 +120,19 @@ class SplitTask:
             "name": self.name,
             "file": self.file.to_json(),
             "n_rows": self.n_rows,
-            "identity": list(self.identity),
+            "identity": self.identity,
             "given_up": [list(item) for item in self.given_up],
             "careful": [list(item) for item in self.careful],
         }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> SplitTask:
-        size, mtime_ns = values["identity"]
         return cls(
             index=values["index"],
             name=values["name"],
             file=FileSplit.from_json(values["file"]),
             n_rows=values["n_rows"],
-            identity=(size, mtime_ns),
+            identity=values["identity"],
             given_up=[tuple(item) for item in values["given_up"]],
             careful=[tuple(item) for item in values["careful"]],
         )

@@ -34,19 +34,19 @@ def touch(root: Path, *names: str) -> None:
 
 def test_a_folder_is_sorted_and_skips_hidden_names(tmp_path):
     touch(tmp_path, "b.csv", "a.csv", "sub/c.csv", "_SUCCESS", ".x.csv", "_tmp/d.csv", ".git/e.csv", "sub/_f.csv")
-    found = [str(path.relative_to(tmp_path)) for path in expand_inputs(tmp_path)]
+    found = [str(Path(file.path).relative_to(tmp_path)) for file in expand_inputs(tmp_path)]
     assert found == ["a.csv", "b.csv", "sub/c.csv"]
 
 
 def test_a_glob_and_a_file(tmp_path):
     touch(tmp_path, "2.csv", "1.csv", "1.txt", "_3.csv")
-    assert [path.name for path in expand_inputs(str(tmp_path / "[12].csv"))] == ["1.csv", "2.csv"]
-    assert [path.name for path in expand_inputs(tmp_path / "_3.csv")] == ["_3.csv"]
+    assert [Path(file.path).name for file in expand_inputs(str(tmp_path / "[12].csv"))] == ["1.csv", "2.csv"]
+    assert [Path(file.path).name for file in expand_inputs(tmp_path / "_3.csv")] == ["_3.csv"]
 
 
 def test_a_file_whose_name_looks_like_a_glob(tmp_path):
     touch(tmp_path, "in[1].csv")
-    assert [path.name for path in expand_inputs(tmp_path / "in[1].csv")] == ["in[1].csv"]
+    assert [Path(file.path).name for file in expand_inputs(tmp_path / "in[1].csv")] == ["in[1].csv"]
 
 
 @pytest.mark.parametrize(

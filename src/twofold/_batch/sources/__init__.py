@@ -7,7 +7,7 @@ for piece in read_split(splits[0], scan.schema, ["id", "amount"], batch_rows=819
 
 from __future__ import annotations
 
-from twofold._batch.sources.base import Broken, FileScan, FileSplit, Piece, Source, reading
+from twofold._batch.sources.base import Broken, FileScan, FileSplit, InputFile, Piece, Source, reading
 from twofold._batch.sources.inputs import (
     InputScan,
     cut,
@@ -22,6 +22,7 @@ __all__ = [
     "Broken",
     "FileScan",
     "FileSplit",
+    "InputFile",
     "InputScan",
     "Piece",
     "Source",

@@ -7,10 +7,10 @@ split without touching it, unless it is compressed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
+from twofold._batch.places import open_input
 from twofold._batch.sources.base import FileScan, FileSplit, Piece, reading, refuse_repeated
 from twofold._batch.sources.groups import group_splits, pieces_of
 from twofold._errors import InputError
@@ -21,30 +21,25 @@ MAGIC = b"ARROW1"
 
 
 class ArrowSource:
-    def scan(self, path: Path, *, mark_rows: int) -> FileScan:  # noqa: ARG002  (its batches are its marks)
-        if not _size(path):
-            raise InputError(f"the input {str(path)!r} is empty: it is no Arrow file.", path=str(path))
-        with reading(path), pa.memory_map(str(path)) as file:
+    def scan(self, path: str, *, mark_rows: int) -> FileScan:  # noqa: ARG002  (its batches are its marks)
+        with reading(path), open_input(path, mapped=True) as file:
+            if not file.size():
+                raise InputError(f"the input {path!r} is empty: it is no Arrow file.", path=path)
             schema = _open(file, None).schema
             # One column says how many rows a batch has; the narrowest one is quickest where batches are compressed.
             rows = [batch.num_rows for batch in _batches(file, _narrowest(schema), 0, None)]
         refuse_repeated(path, schema.names)
-        return FileScan(str(path), schema, sum(rows), rows)
+        return FileScan(path, schema, sum(rows), rows)
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
         return group_splits(scan.path, scan.marks, split_rows)
 
     def read(self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:  # noqa: ARG002
         first, stop = split.where["groups"]
-        with reading(split.path), pa.memory_map(split.path) as file:
+        with reading(split.path), open_input(split.path, mapped=True) as file:
             stored = _open(file, None).schema
             wanted = sorted(stored.get_field_index(name) for name in columns)
             yield from pieces_of(split, _batches(file, wanted, first, stop), columns, schema)
-
-
-def _size(path: Path) -> int:
-    with reading(path):
-        return path.stat().st_size
 
 
 def _narrowest(schema: pa.Schema) -> list[int]:

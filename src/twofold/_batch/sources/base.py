@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from twofold._errors import InputError
@@ -13,10 +12,17 @@ from twofold._errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Broken", "FileScan", "FileSplit", "Piece", "Source", "reading", "refuse_repeated"]
+__all__ = ["Broken", "FileScan", "FileSplit", "InputFile", "Piece", "Source", "reading", "refuse_repeated"]
 
 Broken = tuple[str, str]
 """The text of a record that cannot be cut into fields, and why it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of an input: a local path or a URL."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Piece:
 class Source(Protocol):
     """One input format."""
 
-    def scan(self, path: Path, *, mark_rows: int) -> FileScan:
+    def scan(self, path: str, *, mark_rows: int) -> FileScan:
         """Look through the file once. A text file gets a mark every `mark_rows` rows. InputError if broken."""
         ...
 
@@ -103,32 +109,32 @@ class Source(Protocol):
         ...
 
 
-def refuse_repeated(path: str | Path, names: Sequence[str]) -> None:
+def refuse_repeated(path: str, names: Sequence[str]) -> None:
     """InputError where a file has two columns of one name."""
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(
-            f"the input {str(path)!r} has the column {repeated[0]!r} more than once. Give each column its own name.",
-            path=str(path),
+            f"the input {path!r} has the column {repeated[0]!r} more than once. Give each column its own name.",
+            path=path,
             columns=repeated,
         )
 
 
 @contextmanager
-def reading(path: str | Path) -> Iterator[None]:
+def reading(path: str) -> Iterator[None]:
     """Turns what pyarrow and the system say about a file that cannot be read into an InputError naming it."""
     import pyarrow as pa
 
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"the input {str(path)!r} is not there. Check the path.", path=str(path)) from error
+        raise InputError(f"the input {path!r} is not there. Check the path.", path=path) from error
     except PermissionError as error:
-        raise InputError(f"the input {str(path)!r} may not be read. Check its rights.", path=str(path)) from error
+        raise InputError(f"the input {path!r} may not be read. Check its rights.", path=path) from error
     except (OSError, pa.ArrowException) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         why = why.rstrip(".")
         raise InputError(
-            f"the input {str(path)!r} cannot be read: {why}. Is the file whole, and of the format its name says?",
-            path=str(path),
+            f"the input {path!r} cannot be read: {why}. Is the file whole, and of the format its name says?",
+            path=path,
         ) from error

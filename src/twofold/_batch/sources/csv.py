@@ -8,7 +8,6 @@ too many cells, text after a closing quote, or bytes that are not UTF-8, is a br
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -25,10 +24,10 @@ HEADER_BYTES = 1 << 16
 
 
 class CsvSource:
-    def scan(self, path: Path, *, mark_rows: int) -> FileScan:
+    def scan(self, path: str, *, mark_rows: int) -> FileScan:
         names = _header(path)
         marks, n_rows = mark(path, _lexer(len(names)), mark_rows)
-        return FileScan(str(path), pa.schema([(name, pa.string()) for name in names]), n_rows, marks)
+        return FileScan(path, pa.schema([(name, pa.string()) for name in names]), n_rows, marks)
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
         marks: Marks = scan.marks
@@ -41,7 +40,7 @@ class CsvSource:
         columns: Sequence[str],
         batch_rows: int,  # noqa: ARG002
     ) -> Iterator[Piece]:
-        names = _header(Path(split.path))
+        names = _header(split.path)
         row = split.first_row
         for block in read_blocks(split, _lexer(len(names))):
             if block.n_rows:
@@ -54,7 +53,7 @@ def _lexer(n_columns: int) -> Lexer:
     return Lexer(csv_record_ends, keep_empty=n_columns == 1, header=True)
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: str) -> list[str]:
     """The names in the header line, which must be there, be UTF-8 and name each column once."""
     with open_text(path) as (reader, _):
         head = reader.read(HEADER_BYTES)
@@ -69,17 +68,17 @@ def _header(path: Path) -> list[str]:
     line = head[:end]
     if not line.strip():
         raise InputError(
-            f"the input {str(path)!r} {'begins with an empty line' if head else 'is empty'}: a CSV file needs a "
+            f"the input {path!r} {'begins with an empty line' if head else 'is empty'}: a CSV file needs a "
             "first line with the names of its columns.",
-            path=str(path),
+            path=path,
         )
     cells, why = cells_of(line)
     if not why and (b"\0" in line or (b'"' not in line and b"\r" in line.rstrip(b"\r\n"))):
         why = "its lines do not end in \\n or \\r\\n, or its text is not UTF-8"
     if why or not cells:
         raise InputError(
-            f"the header line of the input {str(path)!r} cannot be read: {why}. The file must be CSV in UTF-8.",
-            path=str(path),
+            f"the header line of the input {path!r} cannot be read: {why}. The file must be CSV in UTF-8.",
+            path=path,
         )
     names = [cell or "" for cell in cells]
     refuse_repeated(path, names)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, Protocol, TypeVar, cast
+
+from twofold._batch.places import identity_of
 
 __all__ = ["Cursor", "borrowed", "identity"]
 
@@ -32,10 +33,9 @@ _idle: list[tuple[Hashable, Cursor]] = []
 _lock = threading.Lock()
 
 
-def identity(path: str) -> tuple[str, int, int]:
+def identity(path: str) -> Hashable:
     """A file as it is now: one that is written again is another."""
-    stat = Path(path).stat()
-    return path, stat.st_size, stat.st_mtime_ns
+    return path, *identity_of(path)
 
 
 @contextmanager

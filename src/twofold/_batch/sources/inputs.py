@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from twofold._batch.formats import SOURCES, Format, find_format, format_of
-from twofold._batch.sources.base import FileScan, FileSplit, Piece, Source
+from twofold._batch.sources.base import FileScan, FileSplit, InputFile, Piece, Source
 from twofold._batch.sources.pieces import regroup
 from twofold._errors import InputError
 
@@ -37,12 +37,12 @@ class InputScan:
         return sum(scan.n_rows for scan in self.files)
 
 
-def _source_of(path: str | Path) -> Source:
+def _source_of(path: str) -> Source:
     """The source that reads this file."""
     return cast("Source", import_module(SOURCES[format_of(path).name]).SOURCE)
 
 
-def expand_inputs(pattern: str | Path) -> list[Path]:
+def expand_inputs(pattern: str | Path) -> list[InputFile]:
     """The files of an input, sorted by path: a file, a folder (searched to the bottom) or a glob.
 
     In a folder names that begin with `_` or `.` are skipped, folders too. InputError when nothing is there, or
@@ -53,7 +53,7 @@ def expand_inputs(pattern: str | Path) -> list[Path]:
         return _of_one_format(pattern, [p for p in sorted(root.rglob("*")) if p.is_file() and not _hidden(p, root)])
     if root.exists():
         format_of(root)
-        return [root]
+        return [InputFile(str(root))]
     if glob.has_magic(str(pattern)):
         found = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207  (absolute too)
         files = [path for path in found if path.is_file()]
@@ -71,7 +71,7 @@ def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(("_", ".")) for part in path.relative_to(root).parts)
 
 
-def _of_one_format(pattern: str | Path, files: list[Path]) -> list[Path]:
+def _of_one_format(pattern: str | Path, files: list[Path]) -> list[InputFile]:
     if not files:
         raise InputError(
             f"the input folder {str(pattern)!r} holds no file (names beginning with _ or . are skipped).",
@@ -95,7 +95,7 @@ def _of_one_format(pattern: str | Path, files: list[Path]) -> list[Path]:
             path=str(pattern),
             formats=sorted(first),
         )
-    return files
+    return [InputFile(str(path)) for path in files]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -103,15 +103,15 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def scan_inputs(pattern: str | Path | Sequence[Path], *, mark_rows: int = MARK_ROWS) -> InputScan:
+def scan_inputs(pattern: str | Path | Sequence[InputFile], *, mark_rows: int = MARK_ROWS) -> InputScan:
     """Look through all files once. In text files every `mark_rows`th row is marked: a split that begins between two
     marks reads from the one before it.
 
     InputError names the file that is broken, or the column in which two files differ.
     """
-    paths = list(pattern) if not isinstance(pattern, str | Path) else expand_inputs(pattern)
-    files = [_source_of(path).scan(path, mark_rows=mark_rows) for path in paths]
-    file_format = format_of(paths[0])
+    found = list(pattern) if not isinstance(pattern, str | Path) else expand_inputs(pattern)
+    files = [_source_of(file.path).scan(file.path, mark_rows=mark_rows) for file in found]
+    file_format = format_of(found[0].path)
     if file_format.name == "jsonl":
         from twofold._batch.sources.json_types import merge_columns, schema_of
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -43,10 +42,10 @@ class JsonMarks:
 
 
 class JsonlSource:
-    def scan(self, path: Path, *, mark_rows: int) -> FileScan:
+    def scan(self, path: str, *, mark_rows: int) -> FileScan:
         types = RecordTypes()
         marks, n_rows = mark(path, LEXER, mark_rows, lambda block: _look(types, block))
-        return FileScan(str(path), schema_of(types.columns), n_rows, JsonMarks(marks, types.columns))
+        return FileScan(path, schema_of(types.columns), n_rows, JsonMarks(marks, types.columns))
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
         return split_marks(scan.path, scan.marks.marks, scan.n_rows, split_rows)

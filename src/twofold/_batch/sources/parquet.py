@@ -7,11 +7,12 @@ not on the size of row groups or files.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from twofold._batch.places import open_input
 from twofold._batch.sources.base import FileScan, FileSplit, Piece, reading, refuse_repeated
 from twofold._batch.sources.cursors import borrowed, identity
 from twofold._batch.sources.groups import group_splits, pieces_of
@@ -22,13 +23,13 @@ BUFFER_BYTES = 1 << 20
 
 
 class ParquetSource:
-    def scan(self, path: Path, *, mark_rows: int) -> FileScan:  # noqa: ARG002  (a Parquet file has its own marks)
-        with reading(path), _open(path) as file:
+    def scan(self, path: str, *, mark_rows: int) -> FileScan:  # noqa: ARG002  (a Parquet file has its own marks)
+        with reading(path), _opened(path) as file:
             metadata = file.metadata
             rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
             schema = file.schema_arrow
         refuse_repeated(path, schema.names)
-        return FileScan(str(path), schema, sum(rows), rows)
+        return FileScan(path, schema, sum(rows), rows)
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
         return group_splits(scan.path, scan.marks, split_rows)
@@ -36,7 +37,7 @@ class ParquetSource:
     def read(self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:
         groups = list(range(*split.where["groups"]))
         with reading(split.path):
-            with _open(Path(split.path)) as file:
+            with _opened(split.path) as file:
                 if sum(file.metadata.row_group(group).num_rows for group in groups) == split.n_rows:
                     batches = file.iter_batches(batch_rows, row_groups=groups, columns=list(columns), use_threads=False)
                     yield from pieces_of(split, batches, columns, schema)
@@ -62,15 +63,14 @@ class _Group:
     def __init__(self, path: str, group: int, columns: Sequence[str], batch_rows: int) -> None:
         self.row = 0
         self.done = False
-        self._file = _open(Path(path))
-        self._batches = self._file.iter_batches(
-            batch_rows, row_groups=[group], columns=list(columns), use_threads=False
-        )
+        self._open = ExitStack()
+        file = self._open.enter_context(_opened(path))
+        self._batches = file.iter_batches(batch_rows, row_groups=[group], columns=list(columns), use_threads=False)
         self._rest: pa.RecordBatch | None = None
-        self._n_rows = self._file.metadata.row_group(group).num_rows
+        self._n_rows = file.metadata.row_group(group).num_rows
 
     def close(self) -> None:
-        self._file.close()
+        self._open.close()
 
     def take(self, first_row: int, n_rows: int) -> Iterator[pa.RecordBatch]:
         """Rows `first_row` to `first_row + n_rows` of the row group."""
@@ -90,8 +90,10 @@ class _Group:
                 yield batch.slice(low, high - low)
 
 
-def _open(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
+@contextmanager
+def _opened(path: str) -> Iterator[pq.ParquetFile]:
+    with open_input(path) as stored:
+        yield pq.ParquetFile(stored, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
 
 
 SOURCE = ParquetSource()

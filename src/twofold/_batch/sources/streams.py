@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twofold._batch.formats import format_of
+from twofold._batch.places import open_input
 from twofold._batch.sources.base import FileSplit, reading
 from twofold._batch.sources.cursors import borrowed, identity
 from twofold._batch.sources.records import Ends, Reader, blocks
@@ -127,7 +128,7 @@ class _Range:
 
 
 @contextmanager
-def open_text(path: str | Path) -> Iterator[tuple[Reader, int]]:
+def open_text(path: str) -> Iterator[tuple[Reader, int]]:
     """The file's text after a byte order mark, decompressed where its name says so, and the length of that mark.
 
     InputError when it cannot be opened, is cut off or damaged.
@@ -135,7 +136,7 @@ def open_text(path: str | Path) -> Iterator[tuple[Reader, int]]:
     codec = format_of(path).compression
     with reading(path), ExitStack() as stack:
         if codec:
-            stored = stack.enter_context(pa.OSFile(str(path)))
+            stored = stack.enter_context(open_input(path))
             reader: Reader = stack.enter_context(pa.CompressedInputStream(stored, codec))
         else:
             reader = stack.enter_context(Path(path).open("rb"))
@@ -146,12 +147,12 @@ def open_text(path: str | Path) -> Iterator[tuple[Reader, int]]:
             yield _Prefixed(head, reader), 0
 
 
-def mark(path: Path, lexer: Lexer, mark_rows: int, look: Callable[[Block], None] | None = None) -> tuple[Marks, int]:
+def mark(path: str, lexer: Lexer, mark_rows: int, look: Callable[[Block], None] | None = None) -> tuple[Marks, int]:
     """Go once through a text file: its marks and number of rows. `look` sees every block."""
     offsets: list[int] = []
     n_rows = 0
     with open_text(path) as (reader, at):
-        for block in lexer.blocks(reader, str(path)):
+        for block in lexer.blocks(reader, path):
             first = -n_rows % mark_rows
             offsets.extend((block.starts[first::mark_rows] + at).tolist())
             n_rows += block.n_rows
