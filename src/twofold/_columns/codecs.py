@@ -93,14 +93,14 @@ class Codec:
         while kinds.is_fixed_size_list(items.type):
             size = items.type.list_size
             items = items.values.slice(items.offset * size, len(items) * size)
+        if self.null != "mask" and not array.null_count and not items.null_count:
+            return _flat(items).reshape(n_rows, *self.shape)
         mask: npt.NDArray[np.bool_] = _flat(array.is_null())
         if items.null_count:
             inside = _flat(items.is_null()).reshape(n_rows, math.prod(self.shape)).any(axis=1)
             if (inside & ~mask).any():
                 raise ValueError(f"a column of {array.type} holds nulls inside a row")
         data = _flat(items).reshape(n_rows, *self.shape)
-        if self.null != "mask" and not array.null_count:
-            return data
         if array.null_count:  # below a null lies whatever was there: overwrite it
             data = data.copy()
             data[mask] = np.nan if self.null == "nan" else 0

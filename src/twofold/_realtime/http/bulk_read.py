@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -112,13 +113,10 @@ def _npy(body: bytes, signature: Signature, _: int) -> tuple[Columns, int]:
 
 def _array(body: bytes) -> np.ndarray:
     """The array of a .npy file, in the body's memory."""
-    from numpy.lib import format as npy
-
-    file = io.BytesIO(body)
     try:
-        version = npy.read_magic(file)
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(file, max_header_size=NPY_HEADER_BYTES)
+        size = 2 if body[6:7] == b"\1" else 4  # of the header's length, which comes after the version
+        start = 8 + size + int.from_bytes(body[8 : 8 + size], "little")
+        shape, fortran, dtype = _npy_header(body[: min(start, NPY_HEADER_BYTES)])
     except Exception as error:  # numpy reads the header as Python text, which fails in many ways
         raise Refusal("bad_body", f"The body is not a .npy file: {shorten(str(error), 200)}.") from None
     if dtype.hasobject:
@@ -130,7 +128,6 @@ def _array(body: bytes) -> np.ndarray:
     count = 1
     for size in shape:
         count *= size
-    start = file.tell()
     if count * dtype.itemsize != len(body) - start or min(shape, default=0) < 0:
         raise Refusal(
             "bad_body",
@@ -140,6 +137,17 @@ def _array(body: bytes) -> np.ndarray:
         return np.zeros(shape if max(shape, default=0) <= MAX_ROWS + 1 else (MAX_ROWS + 1, 0), dtype)
     flat = np.frombuffer(body, dtype, count, start)
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+@lru_cache(maxsize=256)
+def _npy_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and type. numpy reads Python text, which takes longer than all else."""
+    from numpy.lib import format as npy
+
+    file = io.BytesIO(header)
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(file)]
+    found: tuple[tuple[int, ...], bool, np.dtype] = read(file, max_header_size=NPY_HEADER_BYTES)
+    return found
 
 
 def _column(array: np.ndarray) -> pa.Array:
