@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import subprocess
 import sys
 import time
@@ -31,10 +30,10 @@ from benchmarks.results import Results
 from benchmarks.servers import OURS, running
 from twofold._batch.answer import Answered, Answerer
 from twofold._batch.executors.base import ModelFacts, facts_of
-from twofold._batch.output import output_of
 from twofold._batch.part import PartWriter
 from twofold._batch.plan import identities, make_work, plan_splits
 from twofold._batch.sources import Piece, expand_inputs, read_split, scan_inputs
+from twofold._batch.stores import open_store
 from twofold._batch.work import SplitTask, Work
 from twofold._columns import Batch
 from twofold._compare.usage import tree
@@ -203,21 +202,18 @@ def batch(results: Results, rows: int, folder: Path) -> None:
     run([sys.executable, str(MAKE), str(source), str(rows)])
     model = load(str(FRAUD))
     for keep, side in ((tuple(KEPT.split(",")), "4 columns kept"), (None, "34 columns kept")):
-        output = output_of(f"{folder}/parts/")
+        store = open_store(f"{folder}/parts/")
         scan = scan_inputs(expand_inputs(str(source)))
         options = BatchOptions(map={"features": "f0..f29"}, keep=keep)
         assert model.ref is not None
-        work = make_work(scan, "payments", ModelFacts.of(facts_of(model), model.ref), options, output)
-        for place in (work.parts, work.splits, work.tmp):
-            place.mkdir(parents=True, exist_ok=True)
+        work = make_work(scan, "payments", ModelFacts.of(facts_of(model), model.ref), options, store)
         inputs = identities(expand_inputs(str(source)))
-        tasks = plan_splits(scan, 131_072, options, "", inputs, output.format)
+        tasks = plan_splits(scan, 131_072, options, "", inputs, store.format)
         best: dict[str, float] = {}
         for _ in range(results.rounds):
+            store.sweep([])
             for what, seconds in _one_pass(work, tasks, Runner(model), rows).items():
                 best[what] = min(best.get(what, seconds), seconds)
-            shutil.rmtree(work.parts)
-            work.parts.mkdir()
         best["all"] = sum(best.values())
         _note(results, "one row of a batch, fraud model", "ns", side, best, 1e9)
 

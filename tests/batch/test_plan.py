@@ -8,10 +8,10 @@ import pytest
 
 import twofold
 from twofold._batch.executors.base import ModelFacts, facts_of
-from twofold._batch.output import output_of
 from twofold._batch.plan import identities, make_work, plan_splits
 from twofold._batch.probe import row_seconds
 from twofold._batch.sources import expand_inputs, scan_inputs
+from twofold._batch.stores import open_store
 from twofold._model import ModelRef
 from twofold._options import BatchOptions
 
@@ -40,7 +40,7 @@ def test_large_texts_are_read_and_computed_few_at_a_time(suffix: str, tmp_path: 
     facts = ModelFacts.of(facts_of(model), ModelRef(model.name))
     options = BatchOptions()
     paths = expand_inputs(str(path))
-    output = output_of(str(tmp_path / "lengths.csv"))
+    output = open_store(str(tmp_path / "lengths.csv"))
     scan = scan_inputs(paths)
     work = make_work(scan, str(path), facts, options, output)
     assert work.batch_rows * ROW_BYTES <= 16 << 20

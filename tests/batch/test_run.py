@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.batch.runs import PARITY, PICKY, numbers, quarantine, read, run, write, write_model
-from twofold._batch import joining
+from twofold._batch.stores import joined
 from twofold._errors import InputError, OverwriteRefused, RunStopped, UsageError
 
 SUFFIXES = [".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.zst", ".arrow"]
@@ -370,7 +370,7 @@ def test_the_record_says_what_a_run_was(parity: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.arrow", "out.csv", "out.jsonl"])
 def test_what_is_joined_is_flushed_meanwhile(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joining, "SYNC_BYTES", 1)
+    monkeypatch.setattr(joined, "SYNC_BYTES", 1)
     source = write(tmp_path / "in.parquet", numbers(40))
     run(write_model(tmp_path, PARITY), source, tmp_path / name, split_rows=10)
     assert read(tmp_path / name).column("prediction").to_pylist() == ["Even", "Odd"] * 20

@@ -24,6 +24,7 @@ import pyarrow.parquet  # noqa: F401 (imported once, here, and not in every chil
 
 from tests.batch.runs import run
 from twofold._batch import joining, part
+from twofold._batch.stores import joined
 from twofold._light import import_pyarrow
 
 OPTIONS: dict[str, Any] = {"split_rows": 10, "batch_rows": 4, "overwrite": True}
@@ -73,7 +74,7 @@ def arm(at: int) -> None:
 
 def main(folder: Path, name: str, step: int) -> None:
     import_pyarrow()
-    joining.SYNC_BYTES = 1  # what is joined is flushed after each part
+    joined.SYNC_BYTES = 1  # what is joined is flushed after each part
     output = folder / name.rstrip("/")
     state = folder / f"{output.name}.twofold"
     before = folder / "before"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twofold._batch.executors.base import Executor
 from twofold._batch.joining import Joining, total
-from twofold._batch.output import Output
-from twofold._batch.part import split_report
 from twofold._batch.plan import fingerprint, identities, make_work, plan_splits, split_rows_for
 from twofold._batch.record import RunState, digest, read_record
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows, exit_code_of
 from twofold._batch.sources import InputScan, expand_inputs, scan_inputs
+from twofold._batch.stores import Store
 from twofold._batch.tracker import RunTracker, refuse_too_many
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import RunStopped
@@ -30,61 +28,61 @@ class Run:
     work: Work
     tasks: Sequence[SplitTask]
     state: RunState
-    output: Output
     resumed: int = 0
     model_calls: int = 0
 
 
-def prepare(executor: Executor, given: str, output: Output, options: BatchOptions) -> Run:
+def prepare(executor: Executor, given: str, store: Store, options: BatchOptions) -> Run:
     """Look through the input, match it with the model, and begin the run, go on with it, or find it finished."""
     files = expand_inputs(given)
     inputs = identities(files)
     scan = scan_inputs(files)
     model = executor.facts()
-    work = make_work(scan, given, model, options, output)
-    known = fingerprint(model, inputs, options, output, work)
-    found = read_record(output)
+    work = make_work(scan, given, model, options, store)
+    known = fingerprint(model, inputs, options, work)
+    found = read_record(store)
     if found is not None and found.fingerprint == known:
         split_rows = found.split_rows
     else:
         split_rows = options.split_rows or _fitting_split_rows(executor, scan, work, options)
-    state = RunState.begin(output, known, split_rows, overwrite=options.overwrite)
-    return Run(work, plan_splits(scan, split_rows, options, digest(known), inputs, output.format), state, output)
+    state = RunState.begin(store, known, split_rows, overwrite=options.overwrite)
+    return Run(work, plan_splits(scan, split_rows, options, digest(known), inputs, store.format), state)
 
 
 def _fitting_split_rows(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> int:
-    first = plan_splits(scan, 4096, options, "", {file.path: [] for file in scan.files}, work.format)
+    first = plan_splits(scan, 4096, options, "", {file.path: [] for file in scan.files}, work.store.format)
     row_s = executor.probe(work, first[0]) if first and first[0].n_rows > 1 else None
     return split_rows_for(scan, row_s)
 
 
 def compute(run: Run, executor: Executor, options: BatchOptions, began: float, told: OnProgress | None) -> None:
     """Everything from the first row to the output's appearance; what an earlier start did is not done again."""
-    state, output = run.state, run.output
+    state, store = run.state, run.work.store
     if state.is_published:  # an earlier start was stopped between the last rename and its report
         run.resumed = len(run.tasks)
-        state.finish(total([split_report(run.work, task) for task in run.tasks]))
+        state.finish(total([store.report(task.name) for task in run.tasks]))
         return
-    committed = state.sweep({task.name for task in run.tasks})
+    store.sweep({task.name for task in run.tasks})
+    committed = store.committed()
     try:
-        with Joining(run.work, output, run.tasks) as joining:
+        with Joining(run.work, run.tasks) as joining:
             rows_total = sum(task.n_rows for task in run.tasks)
             tracker = RunTracker(rows_total, options.max_bad_rows, began, joining.committed, told)
             waiting = [task for task in run.tasks if task.name not in committed]
             run.resumed = len(run.tasks) - len(waiting)
             for task in run.tasks:
                 if task.name in committed:
-                    tracker.resumed(split_report(run.work, task))
+                    tracker.resumed(store.report(task.name))
             if waiting:
                 executor.run(run.work, waiting, tracker)
             tracker.show("joining")
             reports = [tracker.reports[task.index] for task in run.tasks]
-            whole = joining.finish(reports)
-        state.publish(whole)
+            joining.finish(reports)
+        state.publish()
         state.finish(total(reports))
     except BaseException:
         executor.close()  # so that nothing is written any more
-        shutil.rmtree(output.tmp, ignore_errors=True)
+        store.drop_scratch()
         raise
     tracker.show("done")
 
@@ -113,7 +111,7 @@ def report(run: Run, given: str, options: BatchOptions, began: float) -> BatchRe
         splits=finished["splits"],
         splits_resumed=run.resumed,
         output=given,
-        quarantine=str(run.output.quarantine) if bad else None,
+        quarantine=run.work.store.quarantine() if bad else None,
         reasons=finished["reasons"],
         first_errors=tuple(finished["first_errors"]),
         model_calls=run.model_calls,

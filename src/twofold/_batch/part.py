@@ -1,20 +1,13 @@
-"""One split's part: written under a temporary name, then committed with its report and its quarantined rows.
-
-splits/part-000003-1f….jsonl   its quarantined rows, if any
-splits/part-000003-1f….json    its report
-parts/part-000003-1f….parquet  the part: once this name is there, the split is done
-"""
+"""One split's part: written under a temporary name, then committed with its report and its quarantined rows."""
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twofold._batch.answer import Answered
-from twofold._batch.durable import commit, sync_file, write_whole
 from twofold._batch.quarantine import quarantine_lines
 from twofold._batch.report import FIRST_SHOWN, merge_reasons, summary
 from twofold._batch.sinks import open_part, writing
@@ -26,13 +19,7 @@ if TYPE_CHECKING:
 
     from twofold._batch.sinks import Part
 
-__all__ = ["PartWriter", "split_report"]
-
-
-def split_report(work: Work, task: SplitTask) -> dict[str, Any]:
-    """The report of a split whose part is committed."""
-    found: dict[str, Any] = json.loads((work.splits / f"{task.stem}.json").read_bytes())
-    return found
+__all__ = ["PartWriter"]
 
 
 class PartWriter:
@@ -47,13 +34,12 @@ class PartWriter:
         """The next piece of a split, or a split whose pieces all came."""
         if self._open is None:
             self._open = _OpenPart(self._work, item if isinstance(item, SplitTask) else item.task)
-        with writing(self._work.parts / self._open.task.name):
-            if isinstance(item, SplitTask):
-                report = self._open.commit()
-                self._open = None
-                self._on_report(report)
-            else:
-                self._open.write(item)
+        if isinstance(item, SplitTask):
+            report = self._open.commit()
+            self._open = None
+            self._on_report(report)
+        else:
+            self._open.write(item)
 
     def drop(self) -> None:
         """Take away what is not committed."""
@@ -71,10 +57,10 @@ class _OpenPart:
         self.task = task
         self._work = work
         own = f"{task.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-        self._part = work.tmp / f"{own}{work.format.suffix}"
-        self._lines = work.tmp / f"{own}.quarantine"
-        self._note = work.tmp / f"{own}.json"
-        self._opened = open_part(self._part, work.output_schema, work.format, header=work.header)
+        store = work.store
+        self._part = store.scratch / f"{own}{store.format.suffix}"
+        self._lines = store.scratch / f"{own}.quarantine"
+        self._opened = open_part(self._part, work.output_schema, store.format, header=store.header)
         self._writer: Part | None = self._opened.__enter__()
         self._rows_in = self._rows_out = self._rows_bad = 0
         self._reasons: dict[str, int] = {}
@@ -122,7 +108,7 @@ class _OpenPart:
         reasons, first = summary(self.task.file.path, {base + row: why for row, why in item.failures.items()})
         merge_reasons(self._reasons, reasons)
         self._first.extend(first[: FIRST_SHOWN - len(self._first)])
-        with open(self._lines, "ab") as file:  # noqa: PTH123
+        with writing(self._lines), open(self._lines, "ab") as file:  # noqa: PTH123
             file.writelines(quarantine_lines(self._work, item))
 
     def commit(self) -> dict[str, Any]:
@@ -135,7 +121,6 @@ class _OpenPart:
             )
         self._writer = None
         self._opened.__exit__(None, None, None)
-        sync_file(self._part)
         report = {
             "index": task.index,
             "name": task.name,
@@ -145,12 +130,7 @@ class _OpenPart:
             "reasons": self._reasons,
             "first_errors": self._first,
         }
-        lines = work.splits / f"{task.stem}.jsonl"
-        if self._rows_bad:
-            sync_file(self._lines)
-            os.replace(self._lines, lines)  # noqa: PTH105 (its folder is flushed with the report)
-        write_whole(work.splits / f"{task.stem}.json", json.dumps(report).encode(), self._note)
-        commit(self._part, work.parts / task.name)
+        work.store.commit(task.name, self._part, self._lines if self._rows_bad else None, report)
         return report
 
     def drop(self) -> None:
@@ -161,7 +141,7 @@ class _OpenPart:
                 self._opened.__exit__(_Dropped, stop, None)
             except (_Dropped, OutputError):
                 pass
-        for path in (self._part, self._lines, self._note):
+        for path in (self._part, self._lines):
             path.unlink(missing_ok=True)
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from twofold._batch.executors.base import ModelFacts
 from twofold._batch.formats import Format
 from twofold._batch.mapping import Columns, Reading, match_columns, named
-from twofold._batch.output import Output
 from twofold._batch.places import Identity, identity_of
 from twofold._batch.record import digest
 from twofold._batch.sources import InputFile, InputScan, cut
+from twofold._batch.stores import Store
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import UsageError
 from twofold._options import BatchOptions
@@ -43,9 +43,7 @@ def identities(files: Sequence[InputFile]) -> Identities:
     return {file.path: identity_of(file.path) for file in files}
 
 
-def fingerprint(
-    model: ModelFacts, inputs: Identities, options: BatchOptions, output: Output, work: Work
-) -> dict[str, Any]:
+def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, work: Work) -> dict[str, Any]:
     """Everything that shapes the output. A run with another one is another run."""
     return {
         "model": model.version,
@@ -58,11 +56,11 @@ def fingerprint(
         "limit": options.limit_rows,
         "batch_rows": work.batch_rows,
         "split_rows": options.split_rows,
-        "output": str(output.format),
+        "output": str(work.store.format),
     }
 
 
-def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOptions, output: Output) -> Work:
+def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOptions, store: Store) -> Work:
     """Match columns and fields, and lay down the output's schema. UsageError and InputError say which name is wrong."""
     import pyarrow as pa
 
@@ -70,7 +68,7 @@ def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOpti
     columns = match_columns(signature, scan.schema.names, options.map, source)
     kept = _kept(scan.schema.names, options.keep, source)
     answers = _answers(signature, options.rename, kept)
-    typed = _typed(scan, columns, signature, kept, output)
+    typed = _typed(scan, columns, signature, kept, store)
     fields = []
     reading = Reading(signature, columns)
     for name in kept:
@@ -90,11 +88,7 @@ def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOpti
         kept=kept,
         typed=frozenset(typed),
         answers=answers,
-        format=output.format,
-        header=output.is_folder,
-        parts=output.parts,
-        splits=output.splits,
-        tmp=output.tmp,
+        store=store,
         batch_rows=batch_rows,
         piece_rows=batch_rows * max(1, min(PIECE_ROWS, PIECE_BYTES // row_bytes) // batch_rows),
     )
@@ -129,9 +123,9 @@ def _answers(signature: Signature, rename: dict[str, str], kept: Sequence[str]) 
     return answers
 
 
-def _typed(scan: InputScan, columns: Columns, signature: Signature, kept: Sequence[str], output: Output) -> list[str]:
+def _typed(scan: InputScan, columns: Columns, signature: Signature, kept: Sequence[str], store: Store) -> list[str]:
     """The kept columns that take their field's type: those of text and JSON, unless text stays text."""
-    if scan.format.name not in ("csv", "jsonl") or scan.format.name == output.format.name:
+    if scan.format.name not in ("csv", "jsonl") or scan.format.name == store.format.name:
         return []
     reading = Reading(signature, columns)
     return [name for name in kept if reading.field_of(name) is not None]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
     from twofold._batch.sources import Piece
     from twofold._batch.work import Work
 
-__all__ = ["join_quarantine", "quarantine_lines"]
-
-COPY_BYTES = 1 << 20
+__all__ = ["quarantine_lines"]
 
 
 def quarantine_lines(work: Work, item: Answered) -> Iterator[bytes]:
@@ -81,12 +78,3 @@ def _only(piece: Piece, rows: Sequence[int]) -> Piece:
     indices = pa.array(taken, pa.int64())
     columns = {name: column.take(indices) for name, column in piece.columns.items()}
     return replace(piece, n_rows=len(rows), columns=columns, broken={})
-
-
-def join_quarantine(pieces: Sequence[Path], whole: Path) -> None:
-    """Append the splits' files, in order, into one."""
-    with whole.open("wb") as target:
-        for path in pieces:
-            with path.open("rb") as source:
-                while block := source.read(COPY_BYTES):
-                    target.write(block)

@@ -18,9 +18,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from twofold._batch.executors.workers import Workers
-from twofold._batch.output import Output, locked, output_of, refuse_overlap
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows
 from twofold._batch.sources import expand_inputs
+from twofold._batch.stores import LocalStore, Store, open_store, refuse_overlap
 from twofold._errors import RunStopped
 from twofold._light import import_pyarrow
 from twofold._options import BatchOptions
@@ -49,24 +49,26 @@ def run_batch(
     """
     refuse_in_worker("twofold.batch")
     began = time.monotonic()
-    output = output_of(output_path)
-    refuse_overlap(output, [Path(file.path) for file in expand_inputs(input_path)], input_path)
+    store = open_store(output_path)
+    files = expand_inputs(input_path)
+    if isinstance(store, LocalStore):
+        refuse_overlap(store, [Path(file.path) for file in files], input_path)
     allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
     with ExitStack() as open_:
-        open_.enter_context(_stopping(output))
+        open_.enter_context(_stopping(store))
         if executor is None:
             executor = _local(ref, options, open_)
         open_.enter_context(closing(executor))
-        open_.enter_context(locked(output))
+        open_.enter_context(store.hold())
         from twofold._batch.flow import compute, prepare, report
 
-        run = prepare(executor, input_path, output, options)
+        run = prepare(executor, input_path, store, options)
         if run.state.record.finished is None:
             compute(run, executor, options, began, on_progress)
             run.model_calls = executor.model_calls
         else:
             run.resumed = len(run.tasks)
-            run.state.clear()
+            store.clear()
         return report(run, output_path, options, began)
 
 
@@ -81,9 +83,9 @@ def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack) -> Executor:
 
 
 @contextmanager
-def _stopping(output: Output) -> Iterator[None]:
+def _stopping(store: Store) -> Iterator[None]:
     """SIGTERM ends the run like Ctrl-C does, with exit code 143; both say how to go on."""
-    go_on = f"{output.shown()!r} is not there yet. What is committed stays: start the same command again to go on."
+    go_on = f"{store.shown()!r} is not there yet. What is committed stays: start the same command again to go on."
 
     def stop(signum: int, _: FrameType | None) -> None:
         error = RunStopped(f"the run was stopped by SIGTERM; {go_on}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twofold._batch.answer import Answerer, Watch
-from twofold._batch.part import PartWriter, split_report
+from twofold._batch.part import PartWriter
 from twofold._batch.pipeline import ahead, behind
 from twofold._batch.places import identity_of
 from twofold._batch.sources import read_split
@@ -104,8 +104,8 @@ def _refuse_changed(task: SplitTask) -> None:
 
 def run_split(work: Work, task: SplitTask, runner: Runner, watch: Watch) -> SplitReport:
     """Compute one split and commit its part; a split whose part is there already is left as it is."""
-    if (work.parts / task.name).exists():
-        return split_report(work, task)
+    if task.name in work.store.committed():
+        return work.store.report(task.name)
     reports: list[SplitReport] = []
     Lane(work, runner, watch).run([task], reports.append)
     return reports[0]

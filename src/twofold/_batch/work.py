@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twofold._batch.formats import Format
 from twofold._batch.mapping import Columns, Reading
 from twofold._batch.places import Identity
 from twofold._batch.sources import FileSplit, schema_from_text, schema_to_text
+from twofold._batch.stores import Store, store_of
 from twofold._signature import Signature
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ class Work:
 
     `columns` feed the fields; `kept` are the input's columns that the output has; `typed` those of them that take the
     type of the field that reads them (text has no types of its own); `answers` maps the model's outputs to their
-    columns. `header`: parts stand for themselves (a
-    folder), they are not joined. A model call sees at most `batch_rows`; pieces of `piece_rows` are read and written.
+    columns. Parts are committed in `store`. A model call sees at most `batch_rows`; pieces of `piece_rows` are read
+    and written.
     """
 
     signature: Signature
@@ -37,11 +36,7 @@ class Work:
     kept: tuple[str, ...]
     typed: frozenset[str]
     answers: dict[str, str]
-    format: Format
-    header: bool
-    parts: Path
-    splits: Path
-    tmp: Path
+    store: Store
     batch_rows: int
     piece_rows: int
 
@@ -64,11 +59,7 @@ class Work:
             "kept": list(self.kept),
             "typed": sorted(self.typed),
             "answers": self.answers,
-            "format": [self.format.name, self.format.compression, self.format.suffix],
-            "header": self.header,
-            "parts": str(self.parts),
-            "splits": str(self.splits),
-            "tmp": str(self.tmp),
+            "store": self.store.to_json(),
             "batch_rows": self.batch_rows,
             "piece_rows": self.piece_rows,
         }
@@ -83,11 +74,7 @@ class Work:
             kept=tuple(values["kept"]),
             typed=frozenset(values["typed"]),
             answers=values["answers"],
-            format=Format(*values["format"]),
-            header=values["header"],
-            parts=Path(values["parts"]),
-            splits=Path(values["splits"]),
-            tmp=Path(values["tmp"]),
+            store=store_of(values["store"]),
             batch_rows=values["batch_rows"],
             piece_rows=values["piece_rows"],
         )

@@ -1,0 +1,80 @@
+"""A lock as a file, held by whoever has its descriptor open: a run and the workers that inherited it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twofold._batch.sinks import writing
+from twofold._errors import UsageError
+
+__all__ = ["LOCK", "locked"]
+
+LOCK = "lock"
+
+
+@contextmanager
+def locked(state: Path, shown: str) -> Iterator[int]:
+    """Hold the lock of a run's state; UsageError when another run holds it. A dead run holds none.
+
+    Gives its descriptor. Creates the state folder; takes it away again where nothing but the lock was put in.
+    """
+    with writing(state):
+        descriptor = _lock(state, shown)
+    try:
+        yield descriptor
+    finally:
+        _remove_if_unused(state)
+        os.close(descriptor)
+
+
+def _lock(state: Path, shown: str) -> int:
+    path = state / LOCK
+    while True:
+        state.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if not _try_lock(descriptor):
+            pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
+            os.close(descriptor)
+            raise UsageError(
+                f"another run{f' (process {pid})' if pid else ''} is writing {shown!r} right now. "
+                "Wait for it, or stop it; then start this one again.",
+                pid=pid,
+            )
+        try:
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116 (else: removed before we had it)
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
+                return descriptor
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    if os.name == "nt":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_if_unused(state: Path) -> None:
+    try:
+        if os.listdir(state) == [LOCK]:  # noqa: PTH208
+            (state / LOCK).unlink()
+            state.rmdir()
+    except OSError:
+        pass
