@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pytest
 
 import twofold
-from tests.compare.servers import answer
+from tests.compare.servers import Served, answer
 from tests.compare.servers import serving as tiny_server
 from tests.realtime import models
 from tests.realtime.serving import serving
@@ -321,6 +321,27 @@ class TestConnections:
             with pytest.raises(WorkerLost, match="ended before the answer was there"):
                 client(7)
             thread.join()
+
+    @pytest.mark.parametrize("later", [False, True])
+    def test_one_that_ends_as_the_request_comes_is_made_again_once(self, client: Client, later: bool):
+        """The server has answered on it before, and ends it when it idles: at this very moment."""
+
+        async def handler(body: bytes, served: Served) -> bytes:
+            return b"" if len(served.bodies) in ends else answer(b'{"prediction": "x"}')
+
+        async def ask_twice() -> list[str]:
+            return [await client.acall(1), await client.acall(2)]
+
+        with tiny_server(handler) as (port, seen):
+            client.close()
+            redirect(client, port)
+            ends = {2}
+            assert (asyncio.run(ask_twice()) if later else [client(1), client(2)]) == ["x", "x"]
+            assert (seen.connections, len(seen.bodies)) == (2, 3)
+            ends = {5, 6}
+            with pytest.raises(WorkerLost):
+                asyncio.run(ask_twice()) if later else [client(1), client(2), client(3)]
+            client.close()
 
     def test_a_path_before_the_routes(self):
         asked: list[bytes] = []

@@ -210,6 +210,7 @@ class TestInALoop:
         (503, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0, 0.0, 0.0),
         (429, {}, 0, 0.0, 0.1),
         (429, {"retry-after": "soon"}, 20, 0.0, 5.0),
+        (429, {"retry-after": "²"}, 20, 0.0, 5.0),
     ],
 )
 def test_pauses(status: int, headers: dict[str, str], attempt: int, low: float, high: float):

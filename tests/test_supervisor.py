@@ -68,6 +68,23 @@ def test_a_process_that_was_begun_early_gets_the_arguments_of_the_next_start(mod
     end_workers([worker, another])
 
 
+def test_a_process_that_was_begun_early_is_not_taken_for_one_with_a_role_or_descriptors(module, events) -> None:
+    name = module("channel.receive()")
+    begin(name)
+    (waiting,) = _supervisor._begun.values()
+    with Path(os.devnull).open() as file:
+        others = [
+            Worker.start(name, {"role": "server"}, events=events),
+            Worker.start(name, {}, events=events, pass_fds=[file.fileno()]),
+        ]
+    assert waiting.pid not in [worker.pid for worker in others]
+    end_workers(others)
+    _supervisor._end_begun()
+    assert waiting.returncode == -signal.SIGKILL
+    waiting.stdin.close(), waiting.stdout.close()  # type: ignore[union-attr]
+    _supervisor._begun.clear()
+
+
 def test_messages_go_both_ways_and_prints_do_not_disturb_them(module, events) -> None:
     name = module("""
         import os, sys

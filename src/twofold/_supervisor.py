@@ -92,7 +92,8 @@ class Worker:
         """
         envelope = {"parent": os.getpid(), "path": [entry or str(Path.cwd()) for entry in sys.path], "args": args}
         words = [args["role"]] if "role" in args else []
-        worker = cls(_begun.pop(module) if module in _begun else _launch(module, words, pass_fds), events)
+        begun = None if words or pass_fds else _begun.pop(module, None)  # it has neither
+        worker = cls(begun or _launch(module, words, pass_fds), events)
         worker.send(envelope)
         return worker
 
@@ -184,15 +185,18 @@ _begun: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def begin(module: str) -> None:
-    """Launch the process that the next `Worker.start(module, …)` takes. It finds EARLY in `sys.argv`, and does what it
-    can before it has its arguments. Where none is started, it ends with this process."""
+    """Launch the process that the next `Worker.start(module, …)` takes, of one without a role and descriptors. It finds
+    EARLY in `sys.argv`, and does what it can before it has its arguments. Where none is started, it ends with this
+    process."""
+    if not _begun:
+        atexit.register(_end_begun)
     _begun[module] = _launch(module, [EARLY])
-    atexit.register(_end_begun)
 
 
 def _end_begun() -> None:
     for process in _begun.values():
         process.kill()
+        process.wait()
 
 
 def _launch(module: str, words: Sequence[str], pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any, Final, Self
 
 from twofold._client.answer import Answer
@@ -190,19 +191,15 @@ class Client:
     def _asking(self, method: str, path: str, body: bytes = b"") -> Steps[Reply]:
         """One request, sent again while the server is busy and there is time."""
         until = Until(self._timeout_s)
-        attempt = 0
-        while True:
+        for attempt in count():
             reply = yield from self._connections.ask(method, path, body, until)
-            pause = pause_s(reply, attempt) if attempt < self._retries else None
-            if pause is None or pause >= until.left_s:
-                return reply
-            yield Sleep(pause)
-            attempt += 1
+            if not (yield from self._waited(reply, attempt, until.left_s)):
+                break
+        return reply
 
     def _pieces(self, row: Row) -> Steps[None]:
         body = self._write(row)
-        attempt = 0
-        while True:
+        for attempt in count():
             until = Until(self._timeout_s)
             reading = Reading(self.name, self.url, self._answer)
             exchange = yield from self._connections.ask_for_pieces(self._route, body, until, reading.of)
@@ -210,11 +207,16 @@ class Client:
             if reply.status == 200:
                 reading.finish()
                 return
-            pause = pause_s(reply, attempt) if attempt < self._retries else None
-            if pause is None or pause >= self._timeout_s:
+            if not (yield from self._waited(reply, attempt, self._timeout_s)):
                 refuse(reply, self.name, self.url)
-            yield Sleep(pause)
-            attempt += 1
+
+    def _waited(self, reply: Reply, attempt: int, left_s: float) -> Steps[bool]:
+        """Whether to ask again, when it is time to. `attempt` counts from 0."""
+        pause = pause_s(reply, attempt) if attempt < self._retries else None
+        if pause is None or pause >= left_s:
+            return False
+        yield Sleep(pause)
+        return True
 
     def _version_of(self, model: str) -> str:
         reply = run(self._asking("GET", route(model).removesuffix("/predict")))

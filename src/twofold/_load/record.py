@@ -5,20 +5,13 @@ from __future__ import annotations
 import time
 from array import array
 
-import msgspec
-
 from twofold._load.plan import NO_ANSWER, Answer, LoadResult, Progress
+from twofold._wire.exchange import problem_code
 
 __all__ = ["Record"]
 
 
-class _Coded(msgspec.Struct):
-    """What a problem's body says in one word."""
-
-    code: str = ""
-
-
-_decode = msgspec.json.Decoder(_Coded).decode
+CODE_CHARACTERS = 40
 
 
 class Record:
@@ -54,7 +47,7 @@ class Record:
             self._answered_s.append(latency_s)
         else:
             self._refused_s.append(latency_s)
-            self._count(f"{status} {_code(body)}".rstrip())
+            self._count(f"{status} {problem_code(body)[:CODE_CHARACTERS]}".rstrip())
         if self._answers[index] is None:
             self._answers[index] = Answer(status, body)
 
@@ -95,10 +88,3 @@ class Record:
 
     def _count(self, code: str) -> None:
         self._codes[code] = self._codes.get(code, 0) + 1
-
-
-def _code(body: bytes) -> str:
-    try:
-        return _decode(body).code[:40]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""

@@ -47,7 +47,7 @@ def is_url(text: str) -> bool:
     if "://" in text:
         return True
     host, colon, port = text.partition("/")[0].rpartition(":")
-    return bool(colon and host) and port.isdigit()
+    return bool(colon and host) and port.isdecimal()
 
 
 def find_target(url: str, *, model: str = "", ca: str = "") -> Target:

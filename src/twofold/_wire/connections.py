@@ -67,21 +67,20 @@ class Connections:
         return exchange
 
     def _talk(self, request: bytes, exchange: Exchange, until: Until, read: Read | None = None) -> Steps[None]:
-        idle, link = yield _Take(self)
-        if link is None:
-            link = yield from self._opened(until)
+        """A kept connection that ends before anything of an answer had perhaps been ended by the server before the
+        request came: it is sent once more, on a new one."""
+        idle, kept = yield _Take(self)
+        link = kept or (yield from self._opened(until))
         keep = False
         try:
             try:
-                yield Send(link, request, until.left_s)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # a server that refuses a body answers before it has read it all
-            while not exchange.complete:
-                exchange.feed((yield Receive(link, until.left_s)))
-                if read is not None and exchange.status == 200:
-                    for piece in read(exchange):
-                        yield Piece(piece)
-                    until = Until(until.timeout_s)
+                yield from self._exchange(link, request, exchange, until, read)
+            except (OSError, ConnectionEnded) as error:
+                if kept is None or exchange.begun or isinstance(error, TimeoutError):
+                    raise
+                link.close()
+                link = yield from self._opened(until)
+                yield from self._exchange(link, request, exchange, until, read)
             keep = exchange.keep_alive
         except TimeoutError as error:
             raise DeadlineExceeded(
@@ -104,6 +103,18 @@ class Connections:
                 idle.append(link)
             else:
                 link.close()
+
+    def _exchange(self, link: Link, request: bytes, exchange: Exchange, until: Until, read: Read | None) -> Steps[None]:
+        try:
+            yield Send(link, request, until.left_s)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # a server that refuses a body answers before it has read it all
+        while not exchange.complete:
+            exchange.feed((yield Receive(link, until.left_s)))
+            if read is not None and exchange.status == 200:
+                for piece in read(exchange):
+                    yield Piece(piece)
+                until = Until(until.timeout_s)
 
     def _request(self, method: str, path: str, accept: str, body: bytes, until: Until) -> bytes:
         """In one piece, so that head and body are not sent apart."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import httptools
+import msgspec
 
-__all__ = ["ConnectionEnded", "Exchange", "NotHttp", "Reply"]
+__all__ = ["ConnectionEnded", "Exchange", "NotHttp", "Reply", "problem_code"]
 
 
 class NotHttp(Exception):
@@ -27,11 +28,27 @@ class Reply:
     body: bytes
 
 
+class _Problem(msgspec.Struct):
+    code: str = ""
+
+
+_decode_problem = msgspec.json.Decoder(_Problem).decode
+
+
+def problem_code(body: bytes) -> str:
+    """What problem details say in one word; "" for a body that is none."""
+    try:
+        return _decode_problem(body).code
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
 class Exchange:
     """Takes an answer's bytes as they come."""
 
     def __init__(self) -> None:
         self.status = 0  # until its head is complete
+        self.begun = False
         self.complete = False
         self.keep_alive = False
         self.headers: dict[str, str] = {}
@@ -46,6 +63,7 @@ class Exchange:
                 raise ConnectionEnded
             self.complete = True  # its end was the end of the connection
             return
+        self.begun = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

@@ -8,9 +8,7 @@ import time
 from datetime import UTC
 from typing import Final
 
-import msgspec
-
-from twofold._wire.exchange import Reply
+from twofold._wire.exchange import Reply, problem_code
 
 __all__ = ["pause_s"]
 
@@ -27,7 +25,7 @@ def pause_s(reply: Reply, attempt: int) -> float | None:
     nothing and that. Predictions have no effects, so that asking again is safe; but a row whose process ended is asked
     again once only, as it may be what ended it.
     """
-    if reply.status not in BUSY or (attempt > 0 and _word(reply) == "worker_lost"):
+    if reply.status not in BUSY or (attempt > 0 and problem_code(reply.body) == "worker_lost"):
         return None
     told_s = _told_s(reply.headers.get("retry-after", ""))
     if told_s is not None:
@@ -37,18 +35,10 @@ def pause_s(reply: Reply, attempt: int) -> float | None:
 
 def _told_s(text: str) -> float | None:
     """Retry-After: whole seconds, or a date."""
-    if text.strip().isdigit():
+    if text.strip().isdecimal():
         return float(text)
     try:
         at = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return None
     return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time())
-
-
-def _word(reply: Reply) -> str:
-    try:
-        found = msgspec.json.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    return str(found.get("code", "")) if isinstance(found, dict) else ""

@@ -13,9 +13,9 @@ A stream yields a `Piece` wherever there is one for the caller.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["Piece", "Sleep", "Step", "Steps", "run", "run_later", "stream", "stream_later"]
 
@@ -46,66 +46,74 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """No step: something for the caller of a stream."""
+    """Nothing to do: something for the caller of a stream."""
 
     value: Any
 
-    def now(self) -> None:
-        raise AssertionError("a piece outside of a stream")
+    def now(self) -> None: ...
 
-    async def later(self) -> None:
-        raise AssertionError("a piece outside of a stream")
+    async def later(self) -> None: ...
+
+
+class _Driven(Generic[T]):
+    """Steps on their way: `step` is the next one, None when there is the `result`."""
+
+    __slots__ = ("_steps", "result", "step")
+
+    step: Step | None
+    result: T
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+        self._go_on(steps.send, None)
+
+    def now(self, step: Step) -> None:
+        try:
+            done = step.now()
+        except BaseException as error:
+            self._go_on(self._steps.throw, error)
+        else:
+            self._go_on(self._steps.send, done)
+
+    async def later(self, step: Step) -> None:
+        try:
+            done = await step.later()
+        except BaseException as error:
+            self._go_on(self._steps.throw, error)
+        else:
+            self._go_on(self._steps.send, done)
+
+    def _go_on(self, how: Callable[[Any], Step], what: Any) -> None:
+        try:
+            self.step = how(what)
+        except StopIteration as end:
+            self.step, self.result = None, end.value
 
 
 def run(steps: Steps[T]) -> T:
     """Do the steps in this thread."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                done = step.now()
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(done)
-    except StopIteration as end:
-        result: T = end.value
-        return result
+    driven = _Driven(steps)
+    while (step := driven.step) is not None:
+        driven.now(step)
+    return driven.result
 
 
 async def run_later(steps: Steps[T]) -> T:
     """Do the steps in the running event loop."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                done = await step.later()
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(done)
-    except StopIteration as end:
-        result: T = end.value
-        return result
+    driven = _Driven(steps)
+    while (step := driven.step) is not None:
+        await driven.later(step)
+    return driven.result
 
 
 def stream(steps: Steps[None]) -> Iterator[Any]:
     """Do the steps in this thread; gives the pieces."""
     try:
-        step = next(steps)
-        while True:
+        driven = _Driven(steps)
+        while (step := driven.step) is not None:
             if isinstance(step, Piece):
                 yield step.value
-                step = next(steps)
-                continue
-            try:
-                done = step.now()
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(done)
-    except StopIteration:
-        return
+            driven.now(step)
     finally:
         steps.close()
 
@@ -113,19 +121,10 @@ def stream(steps: Steps[None]) -> Iterator[Any]:
 async def stream_later(steps: Steps[None]) -> AsyncIterator[Any]:
     """Do the steps in the running event loop; gives the pieces."""
     try:
-        step = next(steps)
-        while True:
+        driven = _Driven(steps)
+        while (step := driven.step) is not None:
             if isinstance(step, Piece):
                 yield step.value
-                step = next(steps)
-                continue
-            try:
-                done = await step.later()
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(done)
-    except StopIteration:
-        return
+            await driven.later(step)
     finally:
         steps.close()

@@ -12,7 +12,7 @@ __all__ = ["read_body", "too_large", "too_many_rows"]
 async def read_body(request: Request, max_body_bytes: int) -> bytes:
     """The body. Raises Refusal (413) as soon as it is too large."""
     length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > max_body_bytes:
+    if length.isdecimal() and int(length) > max_body_bytes:
         raise too_large(max_body_bytes)
     chunks: list[bytes] = []
     size = 0

@@ -141,7 +141,7 @@ async def _infer(rest: OipRest, request: Request) -> Answer:
     length = request.headers.get(BINARY_HEADER.decode())
     if length is None:
         return await answered(request, partial(rest.begin, body, deadline_s=within_s))
-    if not length.isascii() or not length.isdigit() or len(length) > 18:
+    if not length.isascii() or not length.isdecimal() or len(length) > 18:
         raise OipError("bad_request", f"Inference-Header-Content-Length is a number of bytes, not {shorten(length)!r}.")
     return await answered(request, partial(rest.begin, body, deadline_s=within_s, json_bytes=int(length)))
 
