@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from tests.cli.commands import PARITY, twofold
 from tests.compare.servers import answer
 from tests.compare.servers import serving as tiny_server
+from tests.processes import wait_for
 from tests.realtime import models
 from tests.realtime.serving import serving
 from tests.scripted import GOOD, Scripted
@@ -81,10 +81,10 @@ def test_errors_by_status_and_word(folder: Path):
 
 
 def test_ctrl_c_prints_what_was_measured(folder: Path):
-    with serving(models.parity) as served:
-        command = [sys.executable, "-m", "twofold", "bench", f"127.0.0.1:{served.port}", "--rate", "200", "--json"]
+    with Scripted([GOOD]) as server:
+        command = [sys.executable, "-m", "twofold", "bench", server.url, "--rate", "200", "--json"]
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(3)
+        wait_for(lambda: len(server.heads) > 400)  # of which about 200 in the warm-up
         os.kill(process.pid, signal.SIGINT)
         said, complaint = process.communicate(timeout=20)
     assert (process.returncode, complaint) == (130, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import threading
 from contextlib import ExitStack
@@ -161,11 +162,20 @@ def test_an_end_in_the_warm_up_has_measured_nothing(rate: float) -> None:
     )
 
 
+def going_away(stack: ExitStack, after: int) -> int:
+    """The port of a server that ends when so many have asked it."""
+
+    async def echo_until(body: bytes, served: Served) -> bytes:
+        if len(served.bodies) == after:
+            threading.Thread(target=stack.close).start()
+        return answer(body)
+
+    return stack.enter_context(serving(echo_until))[0]
+
+
 def test_a_server_that_goes_away_loses_nothing_of_what_was_measured() -> None:
     with ExitStack() as stack:
-        port, _ = stack.enter_context(serving(echo))
-        plan = LoadPlan(host="127.0.0.1", port=port, connections=2, min_seconds=1.0)
-        threading.Timer(0.4, stack.close).start()
+        plan = LoadPlan(host="127.0.0.1", port=going_away(stack, 50), connections=2, min_seconds=1.0)
         result = run_load(plan, bodies(1))
     assert result.seconds == pytest.approx(1.0, abs=0.3)
     assert result.statuses[200] > 10
@@ -173,12 +183,18 @@ def test_a_server_that_goes_away_loses_nothing_of_what_was_measured() -> None:
     assert result.offered == sum(result.statuses.values())
 
 
-def test_a_server_that_stays_away_ends_the_run() -> None:
+@pytest.mark.parametrize("rate", [0.0, 200.0])
+def test_a_server_that_stays_away_ends_the_run_and_is_told_of(rate: float) -> None:
     with ExitStack() as stack:
-        port, _ = stack.enter_context(serving(echo))
-        plan = LoadPlan(host="127.0.0.1", port=port, min_requests=10**9, max_seconds=float("inf"), connect_s=0.3)
-        threading.Timer(0.4, stack.close).start()
-        assert run_load(plan, bodies(1)).statuses[200] > 10
+        port = going_away(stack, 50)
+        longest: dict[str, float] = {"min_seconds": 1.5} if rate else {"min_requests": 10**9, "max_seconds": math.inf}
+        plan = LoadPlan(host="127.0.0.1", port=port, rate=rate, connect_s=0.3, **longest)  # type: ignore[arg-type]
+        result = run_load(plan, bodies(1))
+    assert result.statuses[200] > 10
+    assert 0.2 < result.gone_s < 1.5
+    report = _report(TARGET, Rows([], "rows"), plan, BenchOptions(rate=rate or None), result)
+    assert "The server went away: for the last" in str(report)
+    assert report.exit_code == 1
 
 
 def test_a_file_of_the_user_is_not_taken_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,8 @@ before anything is measured.
 A percentile is the latency of which it is 99 % certain that no more than that share of all requests take longer: p99
 takes 459 requests at least, p99.9 4,603. A server that asks for a key gets that of TWOFOLD_API_KEY.
 
-Exit code: 0 measured; 1 no request was answered, or there is no server; 2 usage; 130 stopped by Ctrl-C, after printing
-what was measured until then.
+Exit code: 0 measured; 1 no request was answered, there is no server, or it went away (what was measured before is
+printed); 2 usage; 130 stopped by Ctrl-C, after printing what was measured until then.
 """,
 )
 @model_options

@@ -93,6 +93,7 @@ def _report(target: Target, rows: Rows, plan: LoadPlan, options: BenchOptions, r
         duration_s=options.duration_s,
         seconds=result.seconds,
         interrupted=result.interrupted,
+        gone_s=result.gone_s,
         offered=result.offered,
         achieved=result.achieved,
         answered=len(result.answered_s),

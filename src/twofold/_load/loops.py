@@ -48,6 +48,7 @@ class _Loop(ABC):
         self._stopping = False
         self._interrupted = False
         self._done = asyncio.Event()
+        self._unreachable_s = float("inf")  # since when no connection can be made, and none is open
         self._start_s = 0.0  # time.perf_counter() when the measured part begins
         self._tls = ssl.create_default_context(cafile=plan.ca or None) if plan.tls else None
 
@@ -71,7 +72,11 @@ class _Loop(ABC):
             watch.result()
         self._end()
         return self._record.result(
-            most_connections=self._most, interrupted=self._interrupted, cpu_s=cpu_s, wall_s=wall_s
+            most_connections=self._most,
+            interrupted=self._interrupted,
+            gone_s=max(0.0, time.perf_counter() - self._unreachable_s),
+            cpu_s=cpu_s,
+            wall_s=wall_s,
         )
 
     def interrupt(self) -> None:
@@ -141,8 +146,14 @@ class _Loop(ABC):
                 await asyncio.sleep(0.05)
 
     async def _try_to_connect(self, loop: asyncio.AbstractEventLoop) -> None:
-        plan = self.plan
-        await loop.create_connection(lambda: Connection(self), plan.host, plan.port, ssl=self._tls)
+        plan, now_s = self.plan, time.perf_counter()
+        try:
+            await loop.create_connection(lambda: Connection(self), plan.host, plan.port, ssl=self._tls)
+        except (OSError, asyncio.CancelledError):
+            if not self._open:
+                self._unreachable_s = min(self._unreachable_s, now_s)
+            raise
+        self._unreachable_s = float("inf")
 
     async def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give up connections whose answer does not come."""
@@ -174,7 +185,6 @@ class ClosedLoop(_Loop):
     def __init__(self, plan: LoadPlan, bodies: list[bytes]) -> None:
         super().__init__(plan, bodies)
         self._lost = 0
-        self._unreachable_s = float("inf")  # since when no connection can be made
 
     def _first_connections(self) -> int:
         return self.plan.connections
@@ -246,12 +256,10 @@ class ClosedLoop(_Loop):
             except OSError:  # TimeoutError is one
                 self._record.offered += self._record.measuring
                 self._lose(self._take(), now_s, "cannot connect")
-                self._unreachable_s = min(self._unreachable_s, now_s)
-                if not self._open and now_s - self._unreachable_s > self.plan.connect_s:
+                if now_s - self._unreachable_s > self.plan.connect_s:
                     self._done.set()
                 return
             self._lost -= 1
-            self._unreachable_s = float("inf")
             for connection in self._open - before:
                 self.free(connection)
 

@@ -68,7 +68,8 @@ class LoadResult(msgspec.Struct, kw_only=True, tag="result"):
     `achieved` got a 200. Doubles, in seconds: `answered_bytes` the latency of each 200, `refused_bytes` of each other
     answer, `waited_bytes` of each request that had none and still waited when the run ended (or for `stall_s`), how
     long it had waited until then, `late_bytes` how late each request was sent for which a connection was free when it
-    fell due. `requests_with_warmup` includes those before it; `generator_cpu_s` is the generator's own CPU time over
+    fell due. `gone_s`: for how long, when the run ended, no connection was open and none could be made.
+    `requests_with_warmup` includes those before it; `generator_cpu_s` is the generator's own CPU time over
     `generator_wall_s`.
     """
 
@@ -85,6 +86,7 @@ class LoadResult(msgspec.Struct, kw_only=True, tag="result"):
     requests_with_warmup: int
     most_connections: int
     interrupted: bool
+    gone_s: float
     generator_cpu_s: float
     generator_wall_s: float
 

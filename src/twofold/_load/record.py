@@ -67,7 +67,9 @@ class Record:
         seconds = now_s - (self.began_s if self.measuring else start_s)
         return Progress(seconds, len(self._answered_s), len(self._refused_s) + lost)
 
-    def result(self, *, most_connections: int, interrupted: bool, cpu_s: float, wall_s: float) -> LoadResult:
+    def result(
+        self, *, most_connections: int, interrupted: bool, gone_s: float, cpu_s: float, wall_s: float
+    ) -> LoadResult:
         return LoadResult(
             seconds=max(self.ended_s - self.began_s, 1e-9),
             statuses=self._statuses,
@@ -82,6 +84,7 @@ class Record:
             requests_with_warmup=self.asked_ever,
             most_connections=most_connections,
             interrupted=interrupted,
+            gone_s=gone_s,
             generator_cpu_s=time.process_time() - cpu_s,
             generator_wall_s=time.perf_counter() - wall_s,
         )

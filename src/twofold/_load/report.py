@@ -22,7 +22,7 @@ class BenchReport:
 
     `seconds` of the `duration_s` that were wanted; `offered` requests fell due in it (a closed loop: were sent),
     `achieved` had their 200 within it, `answered` in the end. `errors` counts all others by status and word; `waited`
-    of these still had none when the run ended.
+    of these still had none when the run ended. `gone_s`: for how long there had been no server then.
 
     `latencies_ms`: of the answered and of those that still waited, sorted, in milliseconds since they fell due (a
     closed loop: were sent); those that failed at once are not among them. `percentiles_ms` by quantile, None from too
@@ -39,6 +39,7 @@ class BenchReport:
     duration_s: float
     seconds: float
     interrupted: bool
+    gone_s: float
     offered: int
     achieved: int
     answered: int
@@ -62,7 +63,7 @@ class BenchReport:
 
     @property
     def exit_code(self) -> int:
-        return 130 if self.interrupted else 0 if self.answered else 1
+        return 130 if self.interrupted else 0 if self.answered and not self.gone_s else 1
 
     @property
     def failed(self) -> int:
@@ -98,6 +99,7 @@ class BenchReport:
             "answered": self.answered,
             "answered_per_second": self.achieved / self.seconds,
             "errors": self.errors,
+            "gone_s": self.gone_s,
             "waited_at_the_end": self.waited,
             "latency_ms": {
                 "samples": self.samples,
@@ -181,6 +183,11 @@ def _latency(found: BenchReport) -> list[str]:
 
 def _notes(found: BenchReport) -> list[str]:
     notes = []
+    if found.gone_s:
+        notes.append(
+            f"The server went away: for the last {found.gone_s:.1f} s no connection could be made to {found.url}. What "
+            "was measured before is above. Look at what the server said last, and start it again."
+        )
     if found.waited and found.max_ms is not None:
         notes.append(
             f"{found.waited:,} requests still waited when the run ended. They count with the time they had waited "
