@@ -86,7 +86,7 @@ def headlines() -> str:
 
 
 def _tables(results: Results) -> list[str]:
-    return [_table(group, measures) for group, measures in _groups(results)]
+    return [_table(group, measures, verdict=not results.quick) for group, measures in _groups(results)]
 
 
 def _groups(results: Results) -> list[tuple[str, list[Measure]]]:
@@ -96,7 +96,7 @@ def _groups(results: Results) -> list[tuple[str, list[Measure]]]:
     return list(groups.items())
 
 
-def _table(group: str, measures: list[Measure]) -> str:
+def _table(group: str, measures: list[Measure], *, verdict: bool) -> str:
     sides = list(dict.fromkeys(side for measure in measures for side in measure.sides))
     others = [side for side in sides if side != OURS and any(OURS in m.sides for m in measures)]
     has_goals = any(measure.goal for measure in measures)
@@ -109,7 +109,7 @@ def _table(group: str, measures: list[Measure]) -> str:
         for side in others:
             both = side in measure.sides and OURS in measure.sides and measure.figure(side)
             cells.append(f"{measure.ratio(OURS, side):.2f}" if both else "")
-        cells += [goal_text(measure)] if has_goals else []
+        cells += [goal_text(measure, verdict=verdict)] if has_goals else []
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from benchmarks.machine import Machine, this_machine
 __all__ = ["FOLDER", "Goal", "Measure", "Results", "load", "median"]
 
 FOLDER = Path(__file__).parent / "results"
+QUICK = FOLDER / "quick"  # of short runs: not kept in git, and in no page
 OURS = "twofold"
 median = statistics.median
 
@@ -53,7 +55,8 @@ class Measure(msgspec.Struct, kw_only=True):
 
 
 class Results(msgspec.Struct, kw_only=True):
-    """All figures of one benchmark. `quick`: a short run, to see whether it works; its figures say little."""
+    """All figures of one benchmark. `quick`: a short run, to see whether it works; its figures say little, and
+    nothing of a goal."""
 
     name: str
     quick: bool
@@ -76,14 +79,16 @@ class Results(msgspec.Struct, kw_only=True):
         self.measures.append(measure)
         figures = "  ".join(f"{side} {shown(measure.figure(side))}" for side in rounded)
         ratios = "  ".join(f"{measure.ratio(OURS, s):.2f}x {s}" for s in rounded if s != OURS and OURS in rounded)
-        print(f"{group}: {what} ({unit}):  {figures}  |  {ratios}  {goal_text(measure)}", flush=True)
+        goal_is = goal_text(measure, verdict=not self.quick)
+        print(f"{group}: {what} ({unit}):  {figures}  |  {ratios}  {goal_is}", flush=True)
 
     def save(self, seconds: float) -> Path:
         self.seconds = round(seconds, 1)
-        FOLDER.mkdir(exist_ok=True)
-        path = FOLDER / f"{self.name}.json"
+        folder = QUICK if self.quick else FOLDER
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{self.name}.json"
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
-        print(f"{self.name}: {seconds:.0f} s; written to {path.relative_to(FOLDER.parent.parent)}", file=sys.stderr)
+        print(f"{self.name}: {seconds:.0f} s; written to {os.path.relpath(path)}", file=sys.stderr)
         return path
 
 
@@ -98,11 +103,12 @@ def shown(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-def goal_text(measure: Measure) -> str:
+def goal_text(measure: Measure, *, verdict: bool = True) -> str:
+    """What is to be reached, and whether it is."""
     goal = measure.goal
     if goal is None:
         return ""
     side = "" if goal.side == OURS else f"{goal.side} "
     over = f"x {goal.over}" if goal.over else ""
-    verdict = {True: ": reached", False: ": missed", None: ""}[measure.reached()]
-    return f"{side}{'≥' if goal.at_least else '≤'} {goal.limit:g}{over}{verdict}"
+    found = {True: ": reached", False: ": missed", None: ""}[measure.reached()] if verdict else ""
+    return f"{side}{'≥' if goal.at_least else '≤'} {goal.limit:g}{over}{found}"

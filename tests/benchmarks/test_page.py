@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.machine import this_machine
+from benchmarks.page import _tables
 from benchmarks.results import Goal, Measure, Results, shown
 
 
@@ -21,6 +22,17 @@ def test_a_nought_is_a_figure(capsys) -> None:
     results = Results(name="n", quick=True, rounds=1, machine=this_machine())
     results.add("g", "idle", "%", {"twofold": [0.0], "FastAPI": [0.0]})
     assert "idle" in capsys.readouterr().out
+
+
+def test_a_quick_run_says_nothing_of_a_goal(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("benchmarks.results.FOLDER", tmp_path)
+    monkeypatch.setattr("benchmarks.results.QUICK", tmp_path / "quick")
+    for quick, verdict in ((True, ""), (False, ": missed")):
+        results = Results(name="n", quick=quick, rounds=1, machine=this_machine())
+        results.add("g", "time", "s", {"twofold": [2.0]}, Goal(1))
+        assert results.save(1.0).parent == (tmp_path / "quick" if quick else tmp_path)
+        assert capsys.readouterr().out.strip().endswith(f"≤ 1{verdict}")
+        assert f"≤ 1{verdict} |" in "".join(_tables(results))
 
 
 def test_three_digits() -> None:
