@@ -330,7 +330,8 @@ class TestConnections:
             return b"" if len(served.bodies) in ends else answer(b'{"prediction": "x"}')
 
         async def ask_twice() -> list[str]:
-            return [await client.acall(1), await client.acall(2)]
+            async with client:
+                return [await client.acall(1), await client.acall(2)]
 
         with tiny_server(handler) as (port, seen):
             client.close()
