@@ -94,6 +94,8 @@ def test_pages_of_other_origins_are_let_in_only_when_named() -> None:
             answer = client.post("/predict", json={"number": 7}, headers=headers)
             assert (answer.status_code, answer.json()) == (200, {"prediction": "Odd"})
             assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+        exposed = answer.headers["access-control-expose-headers"].split(", ")
+        assert {"Model-Version", "Inference-Header-Content-Length"} < set(exposed)
         other = client.options("/predict", headers={**asked, "Origin": "https://else.example"})
         assert "access-control-allow-origin" not in other.headers
 

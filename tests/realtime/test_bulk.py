@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import random
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 
 from tests.realtime import models
 from tests.realtime.serving import Served, ask_once, post, serving
+from twofold._realtime.http import bodies, bulk_read, bulk_write
 from twofold._realtime.http.compressed import unpacked
 from twofold._realtime.http.media import best_coding, best_form
 from twofold._realtime.http.problems import Refusal
@@ -351,6 +353,37 @@ class TestCodings:
                 assert (answer.status_code, answer.json()["code"]) == (400, "bad_body")
         answer = ask(client, b"[]", JSON, content_encoding="gzip, gzip")
         assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/parity/infer"])
+def test_a_packed_body_does_not_hold_the_loop(client: httpx.Client, path: str, monkeypatch: pytest.MonkeyPatch):
+    threads: list[str] = []
+
+    def watched(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return unpacked(*arguments)
+
+    monkeypatch.setattr(bodies, "unpacked", watched)
+    ask(client, gzip.compress(b"{}"), JSON, path=path, content_encoding="gzip")
+    assert len(threads) == 1
+    assert threads != ["server"]
+
+
+@pytest.mark.parametrize("accept", [JSON, ARROW])  # by the app, and on the lane
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [("read_bulk", "The body could not be read;"), ("bulk_answer", "The answer could not be written;")],
+)
+def test_what_breaks_around_a_body_is_said_alike(
+    client: httpx.Client, where: str, said: str, accept: str, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bulk_read if where == "read_bulk" else bulk_write, where, broken)
+    answer = ask(client, in_every_form(rows(3))[ARROW], ARROW, accept)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert answer.json()["detail"] == f"{said} the server's log says why."
 
 
 def test_raw_bytes_for_a_model_of_one_bytes_field(client: httpx.Client):

@@ -337,6 +337,7 @@ def test_a_body_that_is_too_large_or_compressed(served: Served) -> None:
     found = infer(served, row(), "Content-Encoding: br")
     assert found.status == 415
     assert error(found)
+    assert found.headers["accept-encoding"] == "gzip, zstd"
 
 
 # ---- binary content

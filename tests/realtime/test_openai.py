@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypedDict
@@ -12,7 +15,8 @@ import pytest
 
 import twofold
 from tests.realtime.models import parity
-from tests.realtime.serving import serving
+from tests.realtime.serving import connect, post, serving
+from twofold._realtime.counters import OUTCOMES
 
 
 class Message(TypedDict):
@@ -48,6 +52,8 @@ async def waits(
 ) -> AsyncIterator[str | twofold.Usage]:
     for piece in _reply(messages, max_tokens, stop):
         yield piece
+        if piece == "forever ":
+            await asyncio.sleep(60)
 
 
 @twofold.model(chat=True, threads=4)
@@ -198,7 +204,7 @@ def test_an_answer_that_breaks_off(url: str) -> None:
     *_, last, rest = answer.text.split("\n\n")
     assert not rest
     assert msgspec.json.decode(last.removeprefix("data: "))["error"] == {
-        "message": "ValueError: broken (test_openai.py:31)",
+        "message": "ValueError: broken (test_openai.py:35)",
         "type": "server_error",
         "param": None,
         "code": "model_failed",
@@ -210,6 +216,36 @@ def test_the_deadline_is_that_of_the_whole_answer_where_it_is_not_streamed(url: 
     answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers={"X-Deadline-Ms": "100"})
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "deadline_exceeded"
+    body = {"messages": [{"role": "user", "content": "a forever"}], "model": "waits"}
+    answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers={"X-Deadline-Ms": "100"})
+    assert answer.status_code == 504
+    assert answer.json()["error"]["message"] == "the deadline passed before the answer was complete"
+
+
+def test_requests_count_as_those_of_the_model_that_they_name() -> None:
+    with serving(pieces, waits, parity) as served:
+        url = f"http://127.0.0.1:{served.port}/v1/chat/completions"
+
+        def counted(name: str, code: str) -> float:
+            return served.catalog[name].counters.cells[OUTCOMES.index(code)]
+
+        assert httpx.post(url, content="[").status_code == 400
+        assert counted("pieces", "not_json") == 1
+        assert httpx.post(url, json={"model": "waits"}).status_code == 400
+        assert counted("waits", "row_does_not_fit") == 1
+        assert httpx.post(url, json={"model": "gpt"}).status_code == 404
+        assert counted("pieces", "not_found") == 1
+        body = b'{"model": "waits", "messages": [{"role": "user", "content": "forever"}]}'
+        sock = connect(served.port)
+        sock.sendall(post(body, path="/v1/chat/completions"))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        time.sleep(0.1)
+        sock.close()
+        until = time.monotonic() + 10
+        while not counted("waits", "client_gone"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert not counted("pieces", "client_gone")
 
 
 def test_the_models(url: str) -> None:

@@ -17,7 +17,8 @@ import msgspec
 import pytest
 
 import twofold
-from tests.realtime.serving import connect, post, serving
+from tests.realtime.serving import connect, everything, post, serving
+from twofold._realtime.counters import OUTCOMES
 from twofold._realtime.http import events
 
 CLOSED: list[str] = []
@@ -109,7 +110,17 @@ def test_the_events(model) -> None:
             )
 
 
-@pytest.mark.parametrize("accept", ["", "Accept: */*", "Accept: text/event-stream;q=0, */*"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "Accept: */*",
+        "Accept: text/event-stream;q=0, */*",
+        "Accept: text/event-stream; q=0.000, */*",
+        "Accept: text/event-stream;charset=utf-8;q=0, */*",
+        'Accept: application/json;note="a,text/event-stream,b"',
+    ],
+)
 def test_who_does_not_ask_gets_the_answer_joined(model, accept: str) -> None:
     with serving(model) as served, connect(served.port) as sock:
         sock.sendall(post('[{"text": "a b"}, {"text": "bad"}]', accept or "X-None: 1", "Connection: close"))
@@ -222,6 +233,32 @@ def test_a_slow_client_slows_the_model_down(model) -> None:
         until(lambda: CLOSED)
         made = int(CLOSED[0].split()[1])
         assert made < 3000  # 30 MB; unhindered it makes many more
+
+
+def test_a_client_that_reads_nothing_loses_the_connection(model) -> None:
+    with serving(model, deadline_s=0.3) as served:
+        sock = connect(served.port)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        sock.sendall(post('{"text": "flood"}', ASKS))
+        gone = OUTCOMES.index("client_gone")
+        until(lambda: served.service.counters.cells[gone])
+        until(lambda: CLOSED)
+        received = everything(sock)
+        assert received.startswith(b"HTTP/1.1 200 OK")
+        assert not received.endswith(b"0\r\n\r\n")
+        sock.close()
+        assert ask(served.port, '{"text": "a"}').status_code == 200
+        assert served.service.counters.cells[gone] == 1
+
+
+def test_a_stream_that_waits_for_a_place_has_no_status_yet(model, monkeypatch) -> None:
+    monkeypatch.setattr(events, "KEEP_ALIVE_S", 0.05)
+    with serving(model) as served, connect(served.port) as one, connect(served.port) as two:
+        for sock in (one, two):
+            sock.sendall(post('{"text": "forever"}', ASKS))
+            assert sock.recv(100)
+        answer = ask(served.port, '{"text": "a"}', "X-Deadline-Ms: 400")
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
 
 
 def test_comments_while_nothing_comes(model, monkeypatch) -> None:

@@ -30,6 +30,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from twofold._realtime.http.access import Access, Keys
 from twofold._realtime.http.tracing import Traces
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -78,6 +79,22 @@ def test_the_spans_of_requests() -> None:
     assert second.attributes["twofold.code"] == "model_failed"
     assert second.attributes["twofold.request_id"] == failed.headers["x-request-id"]
     assert second.parent is None
+
+
+def test_paths_that_are_not_there_make_no_names() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    traces = Traces(provider)
+    access = Access(Keys(["key"]), origins=("https://shop.example",))
+    asks = ("Origin: https://shop.example", "Access-Control-Request-Method: POST")
+    with serving(parity, around=[traces.around], access=access) as served, connect(served.port) as sock:
+        assert ask(sock, get("/one")).status == 401
+        assert ask(sock, get("/two", "Authorization: Bearer key")).status == 404
+        assert ask(sock, get("/models/three/predict", "Authorization: Bearer key")).status == 405
+        assert ask(sock, get("/four", *asks, method="OPTIONS")).status == 200
+    traces.close()
+    assert [span.name for span in exporter.get_finished_spans()] == ["GET", "GET", "GET", "OPTIONS"]
 
 
 class _Collector(BaseHTTPRequestHandler):

@@ -19,7 +19,7 @@ from twofold._realtime.http import health, metrics, models, oip_routes, openai, 
 from twofold._realtime.http.access import ANYBODY, Access, Guard
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.problems import Answer, Refusal, parted
-from twofold._realtime.http.responses import AnswerResponse, request_id, service_named
+from twofold._realtime.http.responses import ASKED, AnswerResponse, request_id, service_named
 from twofold._realtime.service import Service
 
 __all__ = ["METRICS_ROUTES", "ROUTES", "lane_paths", "make_app"]
@@ -39,6 +39,8 @@ ROUTES: tuple[Routes, ...] = (
 METRICS_ROUTES: tuple[Routes, ...] = (metrics.routes,)
 LANE_PATHS: tuple[Callable[[Catalog], dict[bytes, LanePath]], ...] = (models.lane_paths, oip_routes.lane_paths)
 
+# What a page of another origin may read of an answer.
+EXPOSED = ("Model-Version", "X-Request-Id", "Retry-After", "Twofold-Failed-Rows", "Inference-Header-Content-Length")
 
 # How a protocol says no, where its routes begin with this.
 FORMS: tuple[tuple[str, Callable[[Refusal], Answer]], ...] = (
@@ -58,7 +60,7 @@ def make_app(catalog: Catalog, access: Access = ANYBODY, routes: Sequence[Routes
             allow_origins=access.origins,
             allow_methods=("GET", "POST"),
             allow_headers=("*",),
-            expose_headers=("Model-Version", "X-Request-Id", "Retry-After", "Twofold-Failed-Rows"),
+            expose_headers=EXPOSED,
         )
     return app
 
@@ -93,7 +95,7 @@ def _named(route: Route) -> str:
 
 def _handlers(catalog: Catalog, there: str) -> dict[Any, Any]:
     def service(request: Request) -> Service:
-        return service_named(request, catalog) or catalog.default
+        return request.scope.get(ASKED) or service_named(request, catalog) or catalog.default
 
     async def http_problem(request: Request, error: HTTPException) -> AnswerResponse:
         if error.status_code == 405:

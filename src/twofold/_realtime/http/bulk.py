@@ -7,7 +7,6 @@ in a thread, so that the event loop serves others meanwhile.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -16,8 +15,8 @@ from starlette.requests import Request
 
 from twofold._columns import Batch
 from twofold._realtime.batcher import Ticket
-from twofold._realtime.http.bodies import read_body, too_large, too_many_rows
-from twofold._realtime.http.compressed import coding_of, packed, unpacked
+from twofold._realtime.http.bodies import read_content, too_many_rows
+from twofold._realtime.http.compressed import packed
 from twofold._realtime.http.lane_request import BULK_BYTES, Begin
 from twofold._realtime.http.media import (
     ARROW,
@@ -33,13 +32,12 @@ from twofold._realtime.http.media import (
     media_type,
     only_bytes,
 )
-from twofold._realtime.http.plain import PlainJson
+from twofold._realtime.http.plain import PlainJson, unreadable, unwritten
 from twofold._realtime.http.problems import (
     MAX_ROWS,
     Answer,
     Client,
     Refusal,
-    problem,
     problem_of_refusal,
 )
 from twofold._realtime.http.responses import deadline_s, request_id
@@ -48,17 +46,12 @@ from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 from twofold._runner import Result
 
-__all__ = ["Bodies", "read_content"]
+__all__ = ["Bodies"]
 
 T = TypeVar("T")
 
-LOG = logging.getLogger("twofold")
-
 THREAD_BYTES: Final = BULK_BYTES  # larger bodies are handled in a thread
 PACKED_BYTES: Final = 1 << 15  # smaller answers are not worth packing
-
-
-NOT_WRITTEN: Final = problem("internal_error", "The answer could not be written; the server's log says why.")
 
 
 class Bodies:
@@ -82,7 +75,7 @@ class Bodies:
         else:
             batch = await _worked(len(body), partial(self._read, body, form, request))
             result = await self._ask(request, batch, len(body), within_s)
-            answer = result if isinstance(result, Answer) else await self._written(wanted, result)
+            answer = result if isinstance(result, Answer) else await self._written(wanted, result, request)
         return await _packed(answer, request.headers.get("accept-encoding"), form != JSON or wanted != JSON)
 
     def lane_translators(self) -> dict[bytes, Begin]:
@@ -102,9 +95,8 @@ class Bodies:
         def done(result: Result) -> None:
             try:
                 answer = bulk_answer(signature, form, result)
-            except Exception:
-                LOG.exception("an answer could not be written", extra={"request_id": client.identify()})
-                answer = NOT_WRITTEN
+            except Exception as error:
+                answer = unwritten(error, client.identify)
             client.respond(answer)
 
         try:
@@ -112,13 +104,10 @@ class Bodies:
             if batch.n_rows:
                 return self.service.submit_batch(batch, done, deadline_s=within_s, n_bytes=len(body))
             done(Result(Batch.from_rows(signature.output_schema, [])))
-        except Refusal as refusal:
-            client.respond(refusal.answer)
         except Refused as refused:
             client.respond(problem_of_refusal(refused))
-        except Exception:
-            LOG.exception("a body could not be read", extra={"request_id": client.identify()})
-            client.respond(problem("internal_error", "The body could not be read; the server's log says why."))
+        except Exception as error:
+            client.respond(unreadable(error, client.identify).answer)
         return None
 
     def _form(self, content_type: MediaType) -> Form:
@@ -158,7 +147,10 @@ class Bodies:
             return Batch.from_rows(signature.input_schema, rows)
         from twofold._realtime.http.bulk_read import read_bulk
 
-        return read_bulk(body, form, signature, self.service.limits.max_body_bytes)
+        try:
+            return read_bulk(body, form, signature, self.service.limits.max_body_bytes)
+        except Exception as error:
+            raise unreadable(error, partial(request_id, request)) from None
 
     async def _ask(self, request: Request, batch: Batch, n_bytes: int, within_s: float | None) -> Result | Answer:
         if not batch.n_rows:
@@ -179,26 +171,17 @@ class Bodies:
         answer = await answered(request, begin)
         return found[0] if found else answer
 
-    async def _written(self, wanted: Form, result: Result) -> Answer:
+    async def _written(self, wanted: Form, result: Result, request: Request) -> Answer:
         from twofold._realtime.http.bulk_write import bulk_answer
 
         size = 32 * (result.outputs.n_rows + len(result.failures))
-        return await _worked(size, partial(bulk_answer, self.service.signature, wanted, result))
+        try:
+            return await _worked(size, partial(bulk_answer, self.service.signature, wanted, result))
+        except Exception as error:
+            return unwritten(error, partial(request_id, request))
 
 
 READ: Final[tuple[Form, ...]] = (JSON, ARROW, NPY, CSV)
-
-
-async def read_content(request: Request, limit: int) -> bytes:
-    """The body of a request, unpacked. Raises Refusal."""
-    coding = coding_of(request.headers.get("content-encoding"))
-    body = await read_body(request, limit)
-    if coding is None:
-        return body
-    content = await _worked(len(body), partial(unpacked, body, coding, limit))
-    if content is None:
-        raise too_large(limit, f" when it is unpacked from {coding}")
-    return content
 
 
 async def _worked(n_bytes: int, work: Callable[[], T]) -> T:

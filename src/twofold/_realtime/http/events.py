@@ -1,9 +1,10 @@
 """Server-Sent Events of one answer in pieces, whichever protocol words them.
 
 The status is decided by the first piece: what goes wrong before it is an answer of its own kind (422, 429, 504, …),
-what goes wrong behind it is an event. While nothing comes, a comment is sent now and then, so that proxies keep the
-connection open. A client that goes away has the model's generator closed; one that reads slower than the model makes
-pieces slows the model down.
+what goes wrong behind it is an event. While a model that has begun gives nothing, a comment is sent now and then, so
+that proxies keep the connection open; the first one is a 200, too. A client that goes away has the model's generator
+closed; one that reads slower than the model makes pieces slows the model down; one that reads nothing at all loses the
+connection.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from twofold._errors import RowFailure
-from twofold._realtime.http.problems import CONNECTION, PARTING_S, Answer
+from twofold._realtime.http.problems import CONNECTION, Answer
 from twofold._realtime.http.responses import ANSWERED, AnswerResponse, ScopeAsker, request_id_of
+from twofold._realtime.http.waiting import attended
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 from twofold._realtime.streams import OnePiece, StreamTicket
@@ -70,6 +72,7 @@ class _Arrivals:
         self.ended = False
         self.failure: RowFailure | None = None
         self.lost = False
+        self.stuck = False  # lost, as it reads nothing
         self.half_closed = False
         self.ticket: StreamTicket | OnePiece | None = None
         self._held = 0
@@ -98,9 +101,12 @@ class _Arrivals:
         if self.ticket is not None and self.ticket.paused and not self.texts:
             self.ticket.resume()
 
+    @property
+    def waiting(self) -> bool:
+        return self.ticket is not None and self.ticket.waiting
+
     def drop_if_waiting(self) -> None:
-        """The client has ended its half of the connection."""
-        if self.ticket is not None and self.ticket.waiting:
+        if self.waiting:
             self.lose()
         self.half_closed = True
         self.came.set()
@@ -130,15 +136,17 @@ class EventsResponse:
             await AnswerResponse(self._words.refused(refused), self._service)(scope, receive, send)
             return
         arrivals.ticket.asker = ScopeAsker(scope)
-        _stand_at_the_connection(scope, arrivals)
-        gone = asyncio.ensure_future(_watch(receive, arrivals))
         try:
-            await self._send_all(arrivals, scope, receive, send)
+            with attended(scope, receive, arrivals) as gone:
+                await self._send_all(arrivals, scope, receive, send)
+                if arrivals.stuck and CONNECTION in (extensions := scope.get("extensions", {})):
+                    extensions[CONNECTION]["protocol"].transport.abort()  # closing would wait until it reads
+                    await gone
         finally:
-            gone.cancel()
             arrivals.ticket.cancel()
 
     async def _send_all(self, arrivals: _Arrivals, scope: Scope, receive: Receive, send: Send) -> None:
+        """Until all is sent, or nobody takes it."""
         words, probes = self._words, iter(PROBES_S)
         while True:
             await _wait(arrivals, next(probes, KEEP_ALIVE_S) if arrivals.half_closed else KEEP_ALIVE_S)
@@ -149,6 +157,8 @@ class EventsResponse:
                 return
             texts, ended = arrivals.taken(), arrivals.ended
             if not self._began:
+                if not texts and not ended and arrivals.waiting:
+                    continue
                 if ended and arrivals.failure is not None and not texts:
                     answer = AnswerResponse(words.failed(arrivals.failure), self._service)
                     await answer(scope, receive, send)
@@ -162,7 +172,9 @@ class EventsResponse:
                     await send({"type": "http.response.body", "body": chunk or COMMENT, "more_body": not ended})
             except TimeoutError:  # it does not read what it asked for
                 arrivals.lose()
-                raise
+                arrivals.stuck = True
+                self._service.counters.ended("client_gone")
+                return
             if ended:
                 code = "ok" if arrivals.failure is None else arrivals.failure.code
                 self._service.counters.ended(code)
@@ -183,17 +195,3 @@ async def _wait(arrivals: _Arrivals, seconds: float) -> None:
             await arrivals.came.wait()
     except TimeoutError:
         pass
-
-
-def _stand_at_the_connection(scope: Scope, arrivals: _Arrivals) -> None:
-    if CONNECTION in (extensions := scope.get("extensions", {})):
-        connection = extensions[CONNECTION]["protocol"]
-        connection.parting = arrivals
-        if connection.client_ended:
-            asyncio.get_running_loop().call_later(PARTING_S, arrivals.drop_if_waiting)
-
-
-async def _watch(receive: Receive, arrivals: _Arrivals) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    arrivals.lose()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -25,8 +25,9 @@ from twofold._realtime.http.access import ANYBODY, Access, Keys
 from twofold._realtime.http.lane_request import LaneHead, LanePath, LaneRequest
 from twofold._realtime.http.problems import CONNECTION, PARTING_S, Answer, Refusal, problem, written
 from twofold._realtime.http.terms import REQUEST_ID, deadline_in, usable_request_id
+from twofold._realtime.http.waiting import Waiter
 
-__all__ = ["LaneProtocol", "PartingClient"]
+__all__ = ["LaneProtocol"]
 
 HEAD_BYTES = 64 << 10  # a request's target and headers together
 DISCARDED_BYTES = 64 << 20  # how much of a body that was refused unread is read over, so that its client sees why
@@ -45,12 +46,6 @@ KNOWN_HEAD_BYTES = 1000
 SLOW_HEADERS = frozenset(
     (b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"inference-header-content-length")
 )
-
-
-class PartingClient(Protocol):
-    """Has something waiting for a client that has ended its half of the connection."""
-
-    def drop_if_waiting(self) -> None: ...
 
 
 class LaneProtocol(HttpToolsProtocol):
@@ -82,7 +77,7 @@ class LaneProtocol(HttpToolsProtocol):
         self.chunks: list[bytes] = []  # of that body
         self.on_lane: LaneRequest | None = None  # the request on the lane that is in flight
         self.active: RequestResponseCycle | None = None  # the request of the app that is in flight, or was last
-        self.parting: PartingClient | None = None  # a request of the app that waits for the model
+        self.parting: Waiter | None = None  # a request of the app that waits for the model
         self.client_ended = False
         self.ignoring = False  # the connection is closing: what still comes in is not read
         self.between = True  # the parser stands between two requests

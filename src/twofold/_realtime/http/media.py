@@ -25,6 +25,7 @@ __all__ = [
     "best_form",
     "media_type",
     "only_bytes",
+    "wants_events",
     "wants_json",
 ]
 
@@ -73,6 +74,11 @@ def best_form(accept: str | None, offers: Sequence[Form]) -> Form:
     if _liking(best, ranges) <= 0:
         raise Refusal("not_acceptable", f"The answer can be had as {', '.join(offers)}, not as {accept[:100]!r}.")
     return best
+
+
+def wants_events(accept: str | None) -> bool:
+    """Does the header Accept name events?"""
+    return any(name.lower() == EVENTS and quality > 0 for name, quality in _listed(accept or ""))
 
 
 @functools.lru_cache(maxsize=256)

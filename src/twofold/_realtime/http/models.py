@@ -12,13 +12,14 @@ from twofold._realtime.catalog import Catalog
 from twofold._realtime.http.bulk import Bodies
 from twofold._realtime.http.events import EventsResponse
 from twofold._realtime.http.lane_request import LanePath
+from twofold._realtime.http.media import wants_events
 from twofold._realtime.http.plain import PlainJson
-from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Refusal, json_bytes
-from twofold._realtime.http.responses import AnswerResponse, service_named
-from twofold._realtime.http.sse import streamed, wants_events
+from twofold._realtime.http.problems import Refusal
+from twofold._realtime.http.responses import AnswerResponse, json_answer, service_named
+from twofold._realtime.http.sse import streamed
 from twofold._realtime.service import Service
 
-__all__ = ["lane_paths", "no_model", "routes"]
+__all__ = ["lane_paths", "routes"]
 
 
 def routes(catalog: Catalog) -> list[Route]:
@@ -27,21 +28,21 @@ def routes(catalog: Catalog) -> list[Route]:
     async def predict(request: Request) -> AnswerResponse | EventsResponse:
         service = service_named(request, catalog)
         if service is None:
-            raise no_model(request, catalog)
-        if service.streams and wants_events(request):
+            raise _no_model(request, catalog)
+        if service.streams and wants_events(request.headers.get("accept")):
             return await streamed(service, request)
         return AnswerResponse(await bodies[service.name].answer(request), service)
 
     async def models(_: Request) -> AnswerResponse:
         listed = [_summary(service, catalog) for service in catalog.values()]
-        return AnswerResponse(_json({"models": listed}), catalog.default)
+        return AnswerResponse(json_answer({"models": listed}), catalog.default)
 
     async def model(request: Request) -> AnswerResponse:
         service = service_named(request, catalog)
         if service is None:
-            raise no_model(request, catalog)
+            raise _no_model(request, catalog)
         shown = {**_summary(service, catalog), **service.signature.describe()}
-        return AnswerResponse(_json(shown), service)
+        return AnswerResponse(json_answer(shown), service)
 
     return [
         Route("/predict", predict, methods=["POST"]),
@@ -62,7 +63,7 @@ def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
     return found
 
 
-def no_model(request: Request, catalog: Catalog) -> Refusal:
+def _no_model(request: Request, catalog: Catalog) -> Refusal:
     """The 404 of a path that names a model which is not there."""
     name = shorten(str(request.path_params["name"]))
     return Refusal("not_found", f"There is no model {name!r}. The models here are {', '.join(catalog)}.")
@@ -77,7 +78,3 @@ def _summary(service: Service, catalog: Catalog) -> dict[str, object]:
         "ready": service.accepting,
         "predict": f"{path}/predict",
     }
-
-
-def _json(value: object) -> Answer:
-    return Answer(200, CONTENT_TYPE, (), json_bytes(value))

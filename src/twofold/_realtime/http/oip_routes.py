@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -12,12 +11,11 @@ from starlette.routing import Route
 
 from twofold._errors import shorten
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.bodies import read_body, too_large
-from twofold._realtime.http.compressed import coding_of, unpacked
+from twofold._realtime.http.bodies import read_content
 from twofold._realtime.http.lane_request import LanePath
 from twofold._realtime.http.oip import BINARY_HEADER, OipRest, oip_answer
-from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Refusal, json_bytes
-from twofold._realtime.http.responses import AnswerResponse, deadline_s
+from twofold._realtime.http.problems import Answer, Refusal
+from twofold._realtime.http.responses import AnswerResponse, deadline_s, json_answer
 from twofold._realtime.http.waiting import answered
 from twofold._realtime.oip.errors import OipError
 from twofold._realtime.oip.model import OipModel, server_metadata
@@ -35,24 +33,24 @@ def routes(catalog: Catalog) -> list[Route]:
     rest = {name: OipRest(OipModel(service)) for name, service in catalog.items()}
 
     async def server(_: Request) -> Answer:
-        return _json(server_metadata(__version__, EXTENSIONS))
+        return json_answer(server_metadata(__version__, EXTENSIONS))
 
     async def live(_: Request) -> Answer:
-        return _json({"live": True})
+        return json_answer({"live": True})
 
     async def ready(_: Request) -> Answer:
-        return _json({"ready": catalog.accepting}, 200 if catalog.accepting else 503)
+        return json_answer({"ready": catalog.accepting}, 200 if catalog.accepting else 503)
 
     async def models(_: Request) -> Answer:
-        return _json({"models": list(catalog)})
+        return json_answer({"models": list(catalog)})
 
     async def model(request: Request) -> Answer:
-        return _json(_named(request, rest).model.metadata)
+        return json_answer(_named(request, rest).model.metadata)
 
     async def model_ready(request: Request) -> Answer:
         found = _named(request, rest).model
         accepting = found.service.accepting
-        return _json({"name": found.name, "ready": accepting}, 200 if accepting else 503)
+        return json_answer({"name": found.name, "ready": accepting}, 200 if accepting else 503)
 
     async def infer(request: Request) -> Answer:
         return await _infer(_named(request, rest), request)
@@ -93,7 +91,7 @@ def lane_paths(catalog: Catalog) -> dict[bytes, LanePath]:
 
 def refusal_form(refusal: Refusal) -> Answer:
     """A refusal as this protocol has it."""
-    return oip_answer(OipError(refusal.code, refusal.detail))
+    return oip_answer(OipError(refusal.code, refusal.detail))._replace(headers=refusal.headers)
 
 
 def _endpoint(handler: Handler, method: str, catalog: Catalog) -> Callable[[Request], Awaitable[AnswerResponse]]:
@@ -105,10 +103,8 @@ def _endpoint(handler: Handler, method: str, catalog: Catalog) -> Callable[[Requ
         try:
             if method and request.method not in allowed:
                 message = f"{shorten(request.url.path)} answers {', '.join(allowed)}, not {request.method}."
-                refused = oip_answer(OipError("method_not_allowed", message))
-                answer = refused._replace(headers=((b"allow", ", ".join(allowed).encode()),))
-            else:
-                answer = await handler(request)
+                raise Refusal("method_not_allowed", message, headers=((b"allow", ", ".join(allowed).encode()),))
+            answer = await handler(request)
         except OipError as error:
             answer = oip_answer(error)
         except Refusal as refusal:
@@ -129,22 +125,11 @@ def _named(request: Request, rest: dict[str, OipRest]) -> OipRest:
 
 
 async def _infer(rest: OipRest, request: Request) -> Answer:
-    coding = coding_of(request.headers.get("content-encoding"))
-    limit = rest.model.service.limits.max_body_bytes
     within_s = deadline_s(request)
-    body = await read_body(request, limit)
-    if coding is not None:
-        found = unpacked(body, coding, limit)
-        if found is None:
-            raise too_large(limit, " when unpacked")
-        body = found
+    body = await read_content(request, rest.model.service.limits.max_body_bytes)
     length = request.headers.get(BINARY_HEADER.decode())
     if length is None:
         return await answered(request, partial(rest.begin, body, deadline_s=within_s))
     if not length.isascii() or not length.isdecimal() or len(length) > 18:
         raise OipError("bad_request", f"Inference-Header-Content-Length is a number of bytes, not {shorten(length)!r}.")
     return await answered(request, partial(rest.begin, body, deadline_s=within_s, json_bytes=int(length)))
-
-
-def _json(value: Any, status: int = 200) -> Answer:
-    return Answer(status, CONTENT_TYPE, (), json_bytes(value))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -19,7 +18,7 @@ from starlette.routing import Route
 
 from twofold._errors import RowFailure, shorten
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.bulk import read_content
+from twofold._realtime.http.bodies import read_content
 from twofold._realtime.http.chat_request import ChatRequest
 from twofold._realtime.http.events import EventsResponse, event
 from twofold._realtime.http.problems import (
@@ -29,13 +28,14 @@ from twofold._realtime.http.problems import (
     Client,
     Headers,
     Refusal,
+    code_of,
     json_bytes,
 )
-from twofold._realtime.http.responses import AnswerResponse, deadline_s
+from twofold._realtime.http.responses import ASKED, AnswerResponse, deadline_s, json_answer
 from twofold._realtime.http.waiting import answered
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
-from twofold._realtime.streams import LATE, AnyTicket
+from twofold._realtime.streams import AnyTicket
 from twofold._usage import Piece, Usage
 
 __all__ = ["refusal_form", "routes"]
@@ -43,6 +43,7 @@ __all__ = ["refusal_form", "routes"]
 DONE: Final = b"data: [DONE]\n\n"
 CREATED: Final = int(time.time())
 OWNER: Final = "twofold"
+LATE: Final = RowFailure("deadline_exceeded", "the deadline passed before the answer was complete")
 
 Response = AnswerResponse | EventsResponse
 
@@ -55,44 +56,33 @@ def routes(catalog: Catalog) -> list[Route]:
     default = next(iter(chats.values()))
 
     async def complete(request: Request) -> Response:
+        request.scope[ASKED] = default  # what is refused before the model is known counts as one of its requests
         within_s = deadline_s(request)
         body = await read_content(request, default.limits.max_body_bytes)
         asked = ChatRequest(body)
         service = _named(asked.model, chats) if asked.model is not None else default
+        request.scope[ASKED] = service
         row = asked.row(service.signature)
         if asked.stream:
             return EventsResponse(service, row, _ChunkWords(service, asked.include_usage), within_s)
         return AnswerResponse(await _completion(service, request, row, within_s), service)
 
     async def models(_: Request) -> Response:
-        return AnswerResponse(_json({"object": "list", "data": [_model(name) for name in chats]}), default)
+        return AnswerResponse(json_answer({"object": "list", "data": [_model(name) for name in chats]}), default)
 
     async def model(request: Request) -> Response:
         service = _named(str(request.path_params["name"]), chats)
-        return AnswerResponse(_json(_model(service.name)), service)
+        return AnswerResponse(json_answer(_model(service.name)), service)
 
     return [
-        Route("/v1/chat/completions", _with_errors(complete, default), methods=["POST"]),
-        Route("/v1/models", _with_errors(models, default)),
-        Route("/v1/models/{name:path}", _with_errors(model, default)),
+        Route("/v1/chat/completions", complete, methods=["POST"]),
+        Route("/v1/models", models),
+        Route("/v1/models/{name:path}", model),
     ]
 
 
-def _with_errors(
-    handler: Callable[[Request], Awaitable[Response]], default: Service
-) -> Callable[[Request], Awaitable[Response]]:
-    """Refusals in the form that OpenAI's clients read."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except Refusal as refusal:
-            return AnswerResponse(refusal_form(refusal), default)
-
-    return endpoint
-
-
 def refusal_form(refusal: Refusal) -> Answer:
+    """A refusal as OpenAI's clients read it."""
     param = refusal.errors[0].field if refusal.errors else None
     shown = "model_not_found" if isinstance(refusal, _NoModel) else refusal.code
     return _error(refusal.code, refusal.detail, param, refusal.headers, shown)
@@ -126,26 +116,23 @@ async def _completion(service: Service, request: Request, row: tuple[Any, ...], 
                 usages.append(piece)
 
         def end(failure: RowFailure | None) -> None:
-            late.cancel()
             if failure is not None:
                 client.respond(_failed(failure))
             else:
                 client.succeed(json_bytes(_whole(service, "".join(texts), usages[-1] if usages else None)))
 
-        def give_up() -> None:
-            ticket.cancel()
-            client.respond(_failed(LATE))
-
         try:
-            ticket = service.stream(row, take, end, deadline_s=within_s)
+            return service.stream(row, take, end, deadline_s=within_s)
         except Refused as refused:
             client.respond(_refused(refused))
             return None
-        most_s = service.limits.deadline_s
-        late = asyncio.get_running_loop().call_later(min(within_s or most_s, most_s), give_up)
-        return ticket
 
-    return await answered(request, begin)
+    most_s = service.limits.deadline_s
+    try:
+        async with asyncio.timeout(min(within_s or most_s, most_s)):
+            return await answered(request, begin)
+    except TimeoutError:
+        return _failed(LATE)
 
 
 def _whole(service: Service, text: str, usage: Usage | None) -> dict[str, Any]:
@@ -223,7 +210,7 @@ class _ChunkWords:
 
 
 def _failed(failure: RowFailure) -> Answer:
-    code = failure.code if failure.code in PROBLEMS else "model_failed"
+    code = code_of(failure)
     return _error(code, failure.message or PROBLEMS[code].title, failure.field or None)
 
 
@@ -239,7 +226,3 @@ def _error(code: str, message: str, param: str | None = None, headers: Headers =
     kind = "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
     said = {"message": message, "type": kind, "param": param, "code": shown or code}
     return Answer(status, CONTENT_TYPE, headers, json_bytes({"error": said}), code)
-
-
-def _json(value: object) -> Answer:
-    return Answer(200, CONTENT_TYPE, (), json_bytes(value))

@@ -20,13 +20,14 @@ from twofold._realtime.http.problems import (
     Refusal,
     failure_item,
     json_bytes,
+    problem,
     problem_of_failure,
     problem_of_refusal,
 )
 from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 
-__all__ = ["PlainJson", "failure_of_all", "json_list"]
+__all__ = ["PlainJson", "failure_of_all", "json_list", "unreadable", "unwritten"]
 
 NOTHING = Answer(200, CONTENT_TYPE, (), b"[]")
 
@@ -88,7 +89,9 @@ class PlainJson:
 
 
 def unreadable(error: Exception, identify: Callable[[], str]) -> Refusal:
-    """What the sender of a JSON body is told that could not be read."""
+    """What the sender of a body is told that could not be read."""
+    if isinstance(error, Refusal):
+        return error
     if isinstance(error, NotJson):
         return Refusal("not_json", error.message)
     if isinstance(error, RowsDoNotFit):
@@ -97,6 +100,12 @@ def unreadable(error: Exception, identify: Callable[[], str]) -> Refusal:
         return Refusal("not_json", "The body is nested too deeply.")
     LOG.error("a body could not be read", exc_info=error, extra={"request_id": identify()})
     return Refusal("internal_error", "The body could not be read; the server's log says why.")
+
+
+def unwritten(error: Exception, identify: Callable[[], str]) -> Answer:
+    """What is answered where the answer could not be written."""
+    LOG.error("an answer could not be written", exc_info=error, extra={"request_id": identify()})
+    return problem("internal_error", "The answer could not be written; the server's log says why.")
 
 
 def _answer_one(client: Client, results: Sequence[Any]) -> None:

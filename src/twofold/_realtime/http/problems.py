@@ -24,6 +24,7 @@ __all__ = [
     "Client",
     "Problem",
     "Refusal",
+    "code_of",
     "failure_item",
     "json_bytes",
     "new_request_id",
@@ -154,9 +155,14 @@ def parted() -> Refusal:
     )
 
 
+def code_of(failure: RowFailure) -> str:
+    """The problem of the table that a row failed of."""
+    return failure.code if failure.code in PROBLEMS else "model_failed"
+
+
 def problem_of_failure(failure: RowFailure, n_rows: int) -> Answer:
     """The answer when the request as a whole has failed, for the reason of its (first) row."""
-    code = failure.code if failure.code in PROBLEMS else "model_failed"
+    code = code_of(failure)
     error = FieldError(0, failure.field, "", "", failure.message)
     detail = failure.message or PROBLEMS[code].title
     return problem(code, detail if n_rows == 1 else f"{n_rows} rows: {detail}", [error])

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.problems import Answer, new_request_id, written
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, json_bytes, new_request_id, written
 from twofold._realtime.http.terms import deadline_in, request_id_in
 from twofold._realtime.service import Service
 
 __all__ = [
     "ANSWERED",
+    "ASKED",
     "AnswerResponse",
     "Handler",
     "ScopeAsker",
     "always",
     "deadline_s",
+    "json_answer",
     "request_id",
     "request_id_of",
     "service_named",
 ]
 
-# In a scope: the id of a request that came without one; the model that answers it and how, "ok" or a problem's code.
+# In a scope: the id of a request that came without one; the Service that it asks, where its path does not name it; the
+# name of the model that answers it and how, "ok" or a problem's code.
 REQUEST_ID_MADE = "twofold.request_id"
+ASKED = "twofold.asked"
 ANSWERED = "twofold.answered"
 
 Handler = Callable[[Request], Awaitable["AnswerResponse"]]
@@ -77,6 +82,10 @@ class ScopeAsker:
 def deadline_s(request: Request) -> float | None:
     """The seconds that X-Deadline-Ms gives a request. Raises Refusal where it cannot be read."""
     return deadline_in(dict(request.scope["headers"]))
+
+
+def json_answer(value: Any, status: int = 200) -> Answer:
+    return Answer(status, CONTENT_TYPE, (), json_bytes(value))
 
 
 def always(answer: Answer, catalog: Catalog) -> Handler:

@@ -20,9 +20,9 @@ from typing import Any
 from starlette.requests import Request
 
 from twofold._errors import RowFailure
-from twofold._realtime.http.bulk import read_content
+from twofold._realtime.http.bodies import read_content
 from twofold._realtime.http.events import EventsResponse, event
-from twofold._realtime.http.media import EVENTS, JSON, media_type
+from twofold._realtime.http.media import JSON, media_type
 from twofold._realtime.http.plain import PlainJson
 from twofold._realtime.http.problems import Answer, Refusal, json_bytes, problem_of_failure, problem_of_refusal, written
 from twofold._realtime.http.responses import deadline_s, request_id
@@ -30,14 +30,7 @@ from twofold._realtime.limits import Refused
 from twofold._realtime.service import Service
 from twofold._usage import Usage
 
-__all__ = ["streamed", "wants_events"]
-
-
-def wants_events(request: Request) -> bool:
-    """Does Accept name events (but with q=0)?"""
-    ranges = [part.strip().lower() for part in request.headers.get("accept", "").split(",")]
-    named = [rest.replace(" ", "") for name, _, rest in (part.partition(";") for part in ranges) if name == EVENTS]
-    return any(rest not in ("q=0", "q=0.0") for rest in named)
+__all__ = ["streamed"]
 
 
 async def streamed(service: Service, request: Request) -> EventsResponse:

@@ -73,7 +73,7 @@ class Traces:
                     span.set_attribute("twofold.request_id", request_id_of(scope))
                 await app(scope, receive, seen)
             finally:
-                if seen.status != 404:  # else any path could be a name
+                if "endpoint" in scope and seen.status not in (404, 405):  # a route's: else any path could be a name
                     span.update_name(f"{method} {path}")
                 model, code = scope.get(ANSWERED, ("", ""))
                 span.set_attributes(

@@ -3,23 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
 from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, PARTING_S, Answer, Client
-from twofold._realtime.http.responses import request_id
+from twofold._realtime.http.responses import ScopeAsker
 from twofold._realtime.streams import AnyTicket
 
-__all__ = ["answered"]
+__all__ = ["Waiter", "answered", "attended"]
 
 
-class _Waiting:
+class Waiter(Protocol):
+    """Who waits for the model."""
+
+    def drop_if_waiting(self) -> None:
+        """The client has ended its half of the connection."""
+        ...
+
+    def lose(self) -> None:
+        """The client is gone."""
+        ...
+
+
+@contextmanager
+def attended(scope: Scope, receive: Receive, waiter: Waiter) -> Iterator[asyncio.Future[None]]:
+    """Tells the waiter when its client goes away; what this gives is done then. The request's body must have been
+    read."""
+    if CONNECTION in (extensions := scope.get("extensions", {})):
+        connection = extensions[CONNECTION]["protocol"]
+        connection.parting = waiter
+        if connection.client_ended:
+            asyncio.get_running_loop().call_later(PARTING_S, waiter.drop_if_waiting)
+    gone = asyncio.ensure_future(_watch(receive, waiter))
+    try:
+        yield gone
+    finally:
+        gone.cancel()
+
+
+async def _watch(receive: Receive, waiter: Waiter) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    waiter.lose()
+
+
+class _Waiting(ScopeAsker):
     """The client of a translator. It can be dropped when the real one has gone."""
 
-    def __init__(self, request: Request, begin: Callable[[Client], AnyTicket | None]) -> None:
-        self._request = request
-        self.scope = request.scope
+    def __init__(self, scope: Scope, begin: Callable[[Client], AnyTicket | None]) -> None:
+        super().__init__(scope)
         self.answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self.ticket: AnyTicket | None = begin(self)
         if self.ticket is not None:
@@ -31,9 +67,6 @@ class _Waiting:
     def respond(self, answer: Answer) -> None:
         if not self.answer.done():
             self.answer.set_result(answer)
-
-    def identify(self) -> str:
-        return request_id(self._request)
 
     def drop_if_waiting(self) -> None:
         if self.ticket is not None and self.ticket.waiting:
@@ -51,25 +84,13 @@ async def answered(request: Request, begin: Callable[[Client], AnyTicket | None]
 
     The request's body must have been read.
     """
-    waiting = _Waiting(request, begin)
-    if CONNECTION in (extensions := request.scope.get("extensions", {})):
-        connection = extensions[CONNECTION]["protocol"]
-        connection.parting = waiting
-        if connection.client_ended:
-            asyncio.get_running_loop().call_later(PARTING_S, waiting.drop_if_waiting)
-    gone = asyncio.ensure_future(_watch(request, waiting))
+    waiting = _Waiting(request.scope, begin)
     try:
-        answer = await waiting.answer
+        with attended(request.scope, request.receive, waiting):
+            answer = await waiting.answer
     finally:
-        gone.cancel()
         if waiting.ticket is not None:
             waiting.ticket.cancel()
     if answer is None:
         raise ClientDisconnect
     return answer
-
-
-async def _watch(request: Request, waiting: _Waiting) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    waiting.lose()

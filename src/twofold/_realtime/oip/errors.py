@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from twofold._errors import RowFailure, shorten
+from twofold._realtime.http.problems import code_of
 from twofold._realtime.limits import Refused
 
 __all__ = ["GRPC_CODES", "STATUSES", "OipError", "error_of_failures", "error_of_refusal"]
@@ -63,8 +64,8 @@ class OipError(Exception):
 
 def error_of_failures(failures: Mapping[int, RowFailure], n_rows: int) -> OipError:
     """The request as a whole failed, because these rows (at least one) did. The worst of their reasons counts."""
-    worst = max(failures.values(), key=lambda failure: STATUSES.get(failure.code, 500))
-    code = worst.code if worst.code in STATUSES else "model_failed"
+    worst = max(failures.values(), key=lambda failure: STATUSES[code_of(failure)])
+    code = code_of(worst)
     message = worst.message or code
     if n_rows == 1:
         return OipError(code, message)
