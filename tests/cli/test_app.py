@@ -14,6 +14,7 @@ import twofold as package
 from tests.cli.commands import PARITY, twofold
 from twofold._cli.app import COMMANDS, run
 from twofold._cli.app import twofold as group
+from twofold._cli.units import SIZE
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +96,11 @@ def test_an_environment_variable_sets_an_option(
         ("describe a.py --nulls drop", "'drop' is not one of 'refuse', 'nan'"),
         ("describe a.py --set threshold", "--set takes NAME=VALUE, and got 'threshold'."),
         ("serve a.py --inline --isolate", "exclude each other"),
-        ("serve a.py --max-body big", "--max-body takes a size such as 1000000, 500kB or 32MiB, and got 'big'."),
+        ("serve a.py --max-body big", "'big' is no size. It looks like 1000000, 500kB, 32MiB or 1GB."),
+        (
+            "serve a.py --max-body 0",
+            "--max-body' (env var: 'TWOFOLD_SERVE_MAX_BODY'): '0': it must be at least a byte.",
+        ),
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(words: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,6 +110,14 @@ def test_usage_errors_are_one_line_and_exit_2(words: str, expected: str, capsys:
     assert err.startswith("twofold: ")
     assert expected in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1000", 1000), ("500kB", 500_000), ("64 MiB", 64 << 20), ("1GB", 10**9), ("2g", 2 * 10**9), ("1.5KiB", 1536)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert SIZE.convert(text, None, None) == size
 
 
 @pytest.mark.parametrize("command", ["describe", "serve", "batch", "compare", "predict"])

@@ -212,7 +212,7 @@ def test_an_answer_that_breaks_off(url: str) -> None:
 
 
 def test_the_deadline_is_that_of_the_whole_answer_where_it_is_not_streamed(url: str) -> None:
-    body = {"messages": [{"role": "user", "content": "sleep"}]}
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "sleep"}]}
     answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers={"X-Deadline-Ms": "100"})
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "deadline_exceeded"

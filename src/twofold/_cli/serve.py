@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 import click
 
 from twofold._cli.base import ModelChoice, at_least, option, subcommand
 from twofold._cli.several import models_options
-from twofold._cli.units import SHARE
+from twofold._cli.units import SHARE, SIZE
 from twofold._errors import TwofoldError, UsageError
-
-_UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20, "gib": 2**30}
 
 
 @subcommand(
@@ -74,7 +71,12 @@ SIGHUP: the models are loaded again, and every process is replaced; no request i
     help="A request that is not answered by then gets a 504.",
 )
 @option(
-    "--max-body", default="32MiB", metavar="SIZE", help="The largest request body: a number of bytes, or 500kB, 32MiB."
+    "--max-body",
+    "max_body_bytes",
+    type=SIZE,
+    default="32MiB",
+    metavar="SIZE",
+    help="The largest request body: a number of bytes, or 500kB, 32MiB, 1GB.",
 )
 @option(
     "--batch-rows",
@@ -168,7 +170,6 @@ def command(
     inline: bool,
     isolate: bool,
     deadline: float,
-    max_body: str,
     drain_delay: float,
     drain_timeout: float,
     api_key: str | None,
@@ -192,7 +193,6 @@ def command(
     options = ServeOptions(
         layout=layout,
         deadline_s=deadline,
-        max_body_bytes=size(max_body),
         drain_delay_s=drain_delay,
         drain_timeout_s=drain_timeout,
         api_keys=read_keys(api_key),
@@ -207,11 +207,3 @@ def command(
             raise
         Lines(options).say(error.message, "error")
         return error.exit_code
-
-
-def size(text: str) -> int:
-    """Bytes of "1000", "500kB" or "32MiB"."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
-    if found is None or found[2].lower() not in _UNITS:
-        raise UsageError(f"--max-body takes a size such as 1000000, 500kB or 32MiB, and got {text!r}.")
-    return int(float(found[1]) * _UNITS[found[2].lower()])

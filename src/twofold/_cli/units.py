@@ -1,4 +1,4 @@
-"""Options with units: "500ms", "10s", "2m"; "500/s", "30/min"; "1%"."""
+"""Options with units: "500ms", "10s", "2m"; "500/s", "30/min"; "1%"; "500kB", "32MiB"."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["DURATION", "RATE", "SHARE"]
+__all__ = ["DURATION", "RATE", "SHARE", "SIZE"]
 
 SECONDS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+BYTES = {"": 1, "b": 1, **{f"{p}{end}": 10**n for n, p in ((3, "k"), (6, "m"), (9, "g")) for end in ("", "b")}}
+BYTES |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 NUMBER = r"\s*(\d+(?:[_,]?\d+)*(?:\.\d+)?(?:e\d+)?)\s*"
 
 
 if TYPE_CHECKING:
     _Type = click.ParamType[float]
+    _Whole = click.ParamType[int]
 else:
-    _Type = click.ParamType  # before click 8.3 it takes no parameter
+    _Type = _Whole = click.ParamType  # before click 8.3 it takes no parameter
 
 
 class _WithUnit(_Type):
@@ -64,6 +67,24 @@ class _Share(_Type):
         return share
 
 
+class _Size(_Whole):
+    """A number of bytes, at least 1."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(NUMBER + r"([a-z]*)\s*", str(value).lower())
+        if found is None or found[2] not in BYTES:
+            self.fail(f"{value!r} is no size. It looks like 1000000, 500kB, 32MiB or 1GB.", param, ctx)
+        size = int(float(re.sub("[_,]", "", found[1])) * BYTES[found[2]])
+        if not size:
+            self.fail(f"{value!r}: it must be at least a byte.", param, ctx)
+        return size
+
+
 SHARE = _Share()
+SIZE = _Size()
 DURATION = _WithUnit("duration", r"([a-z]*)\s*", "10s, 500ms or 2m")
 RATE = _Rate("rate", r"(?:/\s*([a-z]+))?\s*", "500/s or 30/min")

@@ -81,6 +81,11 @@ def _health_paths(_: Catalog) -> Json:
     }
 
 
+def _metrics_paths(_: Catalog) -> Json:
+    about = "Counts and times of all processes, for Prometheus; with --metrics-port on that port only."
+    return {"/metrics": {"get": page(about, "text/plain", {"type": "string"})}}
+
+
 def _pages(_: Catalog) -> Json:
     return {
         "/openapi.json": {"get": page("This document.", "application/json", {"type": "object"})},
@@ -96,7 +101,14 @@ COLUMNS = {
 }
 
 # Each protocol describes its paths.
-PATHS: tuple[Callable[[Catalog], Json], ...] = (_model_paths, chat_paths, oip_paths, _health_paths, _pages)
+PATHS: tuple[Callable[[Catalog], Json], ...] = (
+    _model_paths,
+    chat_paths,
+    oip_paths,
+    _health_paths,
+    _metrics_paths,
+    _pages,
+)
 
 
 def _schema_names(at: int) -> tuple[str, str]:
