@@ -7,6 +7,8 @@ import time
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 import twofold
 
@@ -68,6 +70,11 @@ def payment(row: Payment) -> Verdict:
 @twofold.model
 def size(image: bytes) -> int:
     return len(image)
+
+
+@twofold.model
+def scaled_sum(vector: Annotated[npt.NDArray[np.float32], twofold.Shape(2)], scale: float) -> float:
+    return float(vector.sum()) * scale
 
 
 class Wine(msgspec.Struct):

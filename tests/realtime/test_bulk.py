@@ -226,6 +226,16 @@ def test_npy_forms(client: httpx.Client):
     }
 
 
+def test_npy_for_a_vector_and_more():
+    with serving(models.scaled_sum) as served, httpx.Client(base_url=f"http://127.0.0.1:{served.port}") as client:
+        answer = ask(client, npy(np.zeros((3, 2), np.float32)), NPY, JSON)
+        assert answer.status_code == 400
+        assert "vector (float32[2]), scale (float64)" in answer.json()["detail"]
+        assert "structured dtype" in answer.json()["detail"]
+        named = np.array([((1.0, 2.0), 3.0)], dtype=[("vector", "<f4", (2,)), ("scale", "<f8")])
+        assert ask(client, npy(named), NPY, JSON).json() == [{"prediction": 9.0}]
+
+
 BROKEN: dict[str, tuple[str, bytes]] = {
     "no arrow": (ARROW, b"hello"),
     "empty arrow": (ARROW, b""),

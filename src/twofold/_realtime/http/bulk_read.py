@@ -17,7 +17,7 @@ from twofold._realtime.http.bodies import too_large, too_many_rows
 from twofold._realtime.http.bulk_arrow import read_stream
 from twofold._realtime.http.media import ARROW, CSV, NPY, Form
 from twofold._realtime.http.problems import ERRORS_SHOWN, MAX_ROWS, Refusal
-from twofold._signature import Coerced, Signature, Tensor
+from twofold._signature import Coerced, List, Signature, Struct, Tensor, type_name
 
 __all__ = ["read_bulk"]
 
@@ -99,6 +99,13 @@ def _npy(body: bytes, signature: Signature, _: int) -> tuple[Columns, int]:
     elif len(names) == 1:
         tensor = isinstance(signature.inputs[0].type, Tensor)
         arrays = {names[0]: array[:, 0] if not tensor and array.ndim == 2 and array.shape[1] == 1 else array}
+    elif any(isinstance(field.type, Tensor | List | Struct) for field in signature.inputs):
+        fields = shorten(", ".join(f"{field.name} ({type_name(field.type)})" for field in signature.inputs), 500)
+        raise Refusal(
+            "bad_body",
+            f"An array without names is one column for each field, and the model's fields are {fields}. Send an array "
+            "whose fields have their names (a structured dtype), or the rows as Arrow or JSON.",
+        )
     elif array.ndim == 2 and array.shape[1] == len(names):
         arrays = dict(zip(names, np.ascontiguousarray(array.T), strict=True))
     else:
