@@ -221,7 +221,7 @@ def batch(results: Results, rows: int, folder: Path) -> None:
 def _one_pass(work: Work, tasks: list[SplitTask], runner: Runner, rows: int) -> dict[str, float]:
     """Seconds a row of each stage, one after the other."""
     spent: dict[str, float] = {}
-    answerer, writer = Answerer(runner, work.batch_rows, _Silent()), PartWriter(work, lambda _: None)
+    answerer, writer = Answerer(runner, work.shape, _Silent()), PartWriter(work, lambda _: None)
 
     def timed(what: str, call: Callable[..., Any], *args: Any) -> Any:
         began = time.perf_counter()
@@ -230,7 +230,7 @@ def _one_pass(work: Work, tasks: list[SplitTask], runner: Runner, rows: int) -> 
         return found
 
     for task in tasks:
-        pieces = iter(read_split(task.file, work.input_schema, work.read_columns, work.piece_rows))
+        pieces = iter(read_split(task.file, work.input_schema, work.read_columns, work.shape.piece_rows))
         piece: Piece | None
         while (piece := timed("read: Parquet to columns", next, pieces, None)) is not None:
             read = timed("coerce: each column checked", work.reading.read, piece)

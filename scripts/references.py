@@ -240,7 +240,7 @@ _FLAGS = {
     "drain_timeout_s": ["--drain-timeout"],
     "max_body_bytes": ["--max-body"],
     "limit_rows": ["--limit"],
-    "call_timeout_s": ["--call-timeout"],
+    "row_timeout_s": ["--row-timeout"],
     "min_seconds": ["--seconds"],
 }
 

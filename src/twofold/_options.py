@@ -29,14 +29,17 @@ def options_of(kind: type[Options], call: str, settings: Mapping[str, Any]) -> O
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How a batch runs. `map`, `keep`, `rename`, `limit_rows`, `batch_rows` and `split_rows` shape the output: a run
+    """How a batch runs. `map`, `keep`, `rename`, `limit_rows`, `batch_rows`, `split_rows` and `unsorted` shape the
+    output: a run
     that has begun goes on with the same ones only. The others may change from one start to the next.
 
-    `workers`: rows are computed at this many places at once (None: one a core). `batch_rows`: rows a model call sees
-    at most (None: 8,192, fewer when rows are large). `split_rows`: rows of a part (None: chosen from the cost of a
+    `workers`: rows are computed at this many places at once (None: as many as help). `batch_rows`: rows a model call
+    sees at most (None: chosen from what calls cost). `unsorted`: a call's rows are neighbours in the file (else rows
+    of like length share a call where that is cheaper). `split_rows`: rows of a part (None: chosen from the cost of a
     row). `map`: field -> column, or a range of columns `f0..f29`. `keep`: the input's columns that the output has
     (None: all). `rename`: name of an answer -> its column. `max_bad_rows`: "100" or "0.5%" (None: any number, and exit
-    code 3 if there are some). `call_timeout_s`: a model call that takes longer is given up.
+    code 3 if there are some). `row_timeout_s`: a model call may take so much longer than calls of its
+    size usually do; a row that does so alone is given up.
     """
 
     workers: int | None = None
@@ -48,10 +51,11 @@ class BatchOptions:
     limit_rows: int | None = None
     max_bad_rows: str | int | None = None
     overwrite: bool = False
-    call_timeout_s: float = 300.0
+    row_timeout_s: float = 300.0
+    unsorted: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("workers", "batch_rows", "split_rows", "limit_rows", "call_timeout_s"):
+        for name in ("workers", "batch_rows", "split_rows", "limit_rows", "row_timeout_s"):
             given = getattr(self, name)
             if given is not None and not given > 0:
                 raise UsageError(f"{name} must be more than 0, and {given} was given.")

@@ -81,7 +81,7 @@ def test_a_row_that_ends_or_hangs_its_process_is_found_and_put_aside(form: str, 
     model = write_model(tmp_path, DEADLY + form)
     source = write(tmp_path / "in.csv", numbers(120))
     report = run(
-        *(model, source, tmp_path / "out.csv"), here=False, split_rows=60, batch_rows=30, workers=2, call_timeout_s=1.0
+        *(model, source, tmp_path / "out.csv"), here=False, split_rows=60, batch_rows=30, workers=2, row_timeout_s=1.0
     )
     assert (report.rows_out, report.rows_quarantined, report.exit_code) == (117, 3, 3)
     found = {line["_position"]["row"]: line["_error"]["code"] for line in quarantine(report)}

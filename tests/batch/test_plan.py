@@ -9,7 +9,7 @@ import pytest
 import twofold
 from twofold._batch.executors.base import ModelFacts, facts_of
 from twofold._batch.plan import identities, make_work, plan_splits
-from twofold._batch.probe import row_seconds
+from twofold._batch.probe import measure
 from twofold._batch.sources import expand_inputs, scan_inputs
 from twofold._batch.stores import open_store
 from twofold._model import ModelRef
@@ -21,11 +21,11 @@ N_ROWS = 500
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_large_texts_are_read_and_computed_few_at_a_time(suffix: str, tmp_path: Path) -> None:
-    seen: list[int] = []
+    seen: set[str] = set()
 
     @twofold.model
     def length(text: str) -> int:
-        seen.append(len(text))
+        seen.add(text[:3])
         return len(text)
 
     texts = [f"{n:03}" + "x" * (ROW_BYTES - 3) for n in range(N_ROWS)]
@@ -43,8 +43,8 @@ def test_large_texts_are_read_and_computed_few_at_a_time(suffix: str, tmp_path: 
     output = open_store(str(tmp_path / "lengths.csv"))
     scan = scan_inputs(paths)
     work = make_work(scan, str(path), facts, options, output)
-    assert work.batch_rows * ROW_BYTES <= 16 << 20
-    assert work.piece_rows * ROW_BYTES <= 16 << 20
+    assert work.shape.batch_rows * ROW_BYTES <= 16 << 20
+    assert work.shape.piece_rows * ROW_BYTES <= 16 << 20
     task = plan_splits(scan, N_ROWS, options, "", identities(paths), output.format)[0]
-    assert row_seconds(model, work, task) is not None
-    assert len(seen) <= work.piece_rows
+    assert measure(model, work, task, N_ROWS) is not None
+    assert len(seen) <= work.shape.piece_rows

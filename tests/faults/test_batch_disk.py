@@ -111,10 +111,14 @@ def test_every_flush_and_rename_may_fail(tmp_path: Path, monkeypatch: pytest.Mon
                 patch.setattr(os, name, step)
             try:
                 run(model, source, output, split_rows=10)
-                break
+                said = None
             except OutputError as error:
                 said = error.message
-        assert ("the disk is full" in said) == (k % 2 == 0)
+        if left >= 0:  # there were no more of them
+            break
+        # What only keeps the model's profile may fail without a word.
+        assert said is None or ("the disk is full" in said) == (k % 2 == 0)
+        assert said is not None or output.read_bytes() == expected
         assert not output.exists() or output.read_bytes() == expected
         report = run(model, source, output, split_rows=10)
         assert (output.read_bytes(), report.exit_code) == (expected, whole.exit_code)

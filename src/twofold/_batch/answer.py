@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from twofold._batch.lengths import lengths_of
 from twofold._batch.report import summary
 from twofold._errors import FieldError, RowFailure, RunStopped
+from twofold._profile import Profile, profile_path
 
 if TYPE_CHECKING:
     from twofold._batch.mapping import Read, Rows
+    from twofold._batch.shape import Shape
     from twofold._batch.sources import Piece
     from twofold._batch.work import SplitTask
     from twofold._columns import Batch
-    from twofold._runner import Runner
+    from twofold._runner import Result, Runner
 
-__all__ = ["Answered", "Answerer", "Streak", "Watch"]
+__all__ = ["Answered", "Answerer", "Streak", "Watch", "runs_of"]
+
+Runs = Sequence[Sequence[int]]
+"""Rows, rising, as runs of neighbours: [[first, last + 1], …]."""
 
 FIRST_STEP_ROWS = 64
 STEP_S = 0.25
@@ -32,7 +38,8 @@ class Watch(Protocol):
     """Told what happens in a lane, so that whoever started it can show progress and knows which rows were being
     computed when it died. Rows are rows of the split's file."""
 
-    def calling(self, index: int, first_row: int, end_row: int) -> None: ...
+    def calling(self, index: int, rows: Runs, expected_s: float) -> None:
+        """A call with these rows begins; `expected_s`: t(n), what nine of ten calls of that size stay within."""
 
     def called(
         self, index: int, n_rows: int, n_failed: int, reasons: dict[str, int], first: list[dict[str, Any]]
@@ -92,36 +99,76 @@ class Streak:
             )
 
 
-@dataclass
-class _Pace:
-    """How many rows a call gets: in a model that is called row by row, as many as take about `step_s` seconds, so that
-    progress shows and a lost worker points at few rows. It changes no answer there."""
+class _Calls:
+    """The calls of one piece: its rows in the order in which they are computed, and where one call ends.
 
-    most: int
-    step_s: float
-    rows: int = field(default=FIRST_STEP_ROWS)
+    `rows` (rising positions in the file, (n,) int64) are computed in `order` (None: as they stand); `careful` is that
+    of the split.
+    """
 
-    def took(self, n_rows: int, seconds: float) -> None:
-        if n_rows >= self.rows and seconds < self.step_s / 2:
-            self.rows = min(2 * self.rows, self.most)
-        elif seconds > 2 * self.step_s:
-            self.rows = max(self.rows // 2, 1)
+    def __init__(self, rows: np.ndarray, order: np.ndarray | None, careful: Sequence[tuple[Runs, int]]) -> None:
+        self._rows = rows if order is None else rows[order]
+        self._sorted = order is None
+        self._group: np.ndarray | None = None
+        self._most = [0, *(most for _, most in careful)]
+        for number, (runs, _) in enumerate(careful, 1):
+            inside = np.zeros(len(rows), bool)
+            for first, end in runs:
+                inside |= (self._rows >= first) & (self._rows < end)
+            if inside.any():
+                if self._group is None:
+                    self._group = np.zeros(len(rows), np.int64)
+                self._group[inside] = number
+
+    def end(self, low: int, high: int) -> int:
+        """Where a call that begins at `low` ends, `high` at the latest: rows that need care keep to themselves."""
+        if self._group is None:
+            return high
+        group = self._group[low:high]
+        others = np.flatnonzero(group != group[0])
+        if len(others):
+            high = low + int(others[0])
+        most = self._most[group[0]]
+        return min(high, low + most) if most else high
+
+    def runs(self, low: int, high: int) -> list[list[int]]:
+        """The rows of this call."""
+        rows = self._rows[low:high]
+        return runs_of(rows if self._sorted else np.sort(rows))
+
+    def row(self, at: int) -> int:
+        return int(self._rows[at])
+
+
+def runs_of(rows: np.ndarray) -> list[list[int]]:
+    """Rising rows as runs of neighbours: [[first, last + 1], …]."""
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first == len(rows) - 1:
+        return [[first, last + 1]]
+    cuts = np.flatnonzero(np.diff(rows) != 1) + 1
+    starts, ends = rows[np.concatenate([[0], cuts])], rows[np.concatenate([cuts - 1, [len(rows) - 1]])] + 1
+    return [[int(start), int(end)] for start, end in zip(starts, ends, strict=True)]
 
 
 class Answerer:
-    """Calls the model for one lane; remembers across splits how fast it is, and whether it only fails."""
+    """Calls the model for one lane; knows what a call takes, and remembers across splits whether it only fails.
 
-    def __init__(self, runner: Runner, batch_rows: int, watch: Watch) -> None:
+    A model that is called row by row gets as many rows at once as take about a quarter of a second, so that progress
+    shows and a lost worker points at few rows: that changes no answer there.
+    """
+
+    def __init__(self, runner: Runner, shape: Shape, watch: Watch) -> None:
         self._runner = runner
-        self._batch_rows = batch_rows
+        self._shape = shape
         self._watch = watch
         self._streak = Streak()
         model = runner.model
-        self._pace: _Pace | None = None
+        self._profile = Profile.read(profile_path(model.version))
+        self._step_s = 0.0
         if model.form == "rows":
             together = max(model.concurrency or 1, model.threads or 1)
-            step_s = STEP_S if together == 1 else CONCURRENT_STEP_S
-            self._pace = _Pace(batch_rows, step_s, min(batch_rows, max(FIRST_STEP_ROWS, 4 * together)))
+            self._step_s = STEP_S if together == 1 else CONCURRENT_STEP_S
+            self._step_rows = min(shape.batch_rows, max(FIRST_STEP_ROWS, 4 * together))
 
     def answer(self, task: SplitTask, piece: Piece, read: Read) -> Answered:
         """Compute the rows that fit; say of all others why they have no answer."""
@@ -139,7 +186,7 @@ class Answerer:
             rows, good = rows.take(keep), good[keep]
         if failures:
             self._called(task, len(failures), {piece.first_row + row: failure for row, failure in failures.items()})
-        outputs, lost = self._compute(task, rows, good, piece.first_row)
+        outputs, lost = self._compute(task, rows, good + piece.first_row)
         for at, failure in lost.items():
             failures[int(good[at])] = failure
         answered = keep
@@ -167,55 +214,72 @@ class Answerer:
                 keep.append(at)
         return np.array(keep, dtype=np.int64)
 
-    def _compute(
-        self, task: SplitTask, rows: Rows, good: np.ndarray, first_row: int
-    ) -> tuple[Batch | None, dict[int, RowFailure]]:
-        from twofold._columns import Batch
-
+    def _compute(self, task: SplitTask, rows: Rows, at: np.ndarray) -> tuple[Batch | None, dict[int, RowFailure]]:
+        """The answers, in order, and the failures by position; `at`: the rows in the file."""
+        order = None
+        if self._shape.by_length and rows.n_rows > 1:
+            order = np.argsort(lengths_of(rows, self._runner.signature), kind="stable")
+            rows = rows.take(order)
+        calls = _Calls(at, order, task.careful)
         outputs: list[Batch] = []
         failures: dict[int, RowFailure] = {}
-        for start in range(0, rows.n_rows, self._batch_rows):
-            stop = min(start + self._batch_rows, rows.n_rows)
+        for start in range(0, rows.n_rows, self._shape.batch_rows):
+            stop = min(start + self._shape.batch_rows, rows.n_rows)
             lost: list[RowFailure] = []
-            for low, high in self._steps(task, good, first_row, start, stop):
-                self._watch.calling(task.index, first_row + int(good[low]), first_row + int(good[high - 1]) + 1)
-                began = time.perf_counter()
-                result = self._runner.run(rows.slice(low, high))
-                if self._pace is not None:
-                    self._pace.took(high - low, time.perf_counter() - began)
-                failed = {first_row + int(good[low + at]): failure for at, failure in result.failures.items()}
-                self._called(task, high - low, failed)
-                if result.outputs.n_rows + len(result.failures) != high - low:
-                    raise RunStopped(
-                        f"{high - low} rows went into the model and {result.outputs.n_rows} answers and "
-                        f"{len(result.failures)} failures came back. This is a fault in twofold; please report it."
-                    )
-                for at, failure in result.failures.items():
-                    failures[low + at] = failure
+            low = start
+            while low < stop:
+                high = calls.end(low, min(stop, low + self._step_rows) if self._step_s else stop)
+                result = self._call(task, rows, calls, low, high)
+                for position, failure in result.failures.items():
+                    failures[low + position] = failure
                     lost.append(failure)
                 if result.outputs.n_rows:
                     outputs.append(result.outputs)
-            self._streak.add(task, lost, stop - start, full=stop - start == self._batch_rows)
-        return (Batch.concat(outputs) if outputs else None), failures
+                low = high
+            self._streak.add(task, lost, stop - start, full=stop - start == self._shape.batch_rows)
+        found = _concat(outputs)
+        return (found, failures) if order is None else _in_order(found, failures, order)
 
-    def _steps(
-        self, task: SplitTask, good: np.ndarray, first_row: int, start: int, stop: int
-    ) -> Iterator[tuple[int, int]]:
-        """The calls for the batch `good[start:stop]`."""
-        low = start
-        while low < stop:
-            high = stop if self._pace is None else min(stop, low + self._pace.rows)
-            row = first_row + int(good[low])
-            for first, end, rows in task.careful:
-                if row >= end:
-                    continue
-                if row >= first:
-                    high = min(high, low + rows)
-                # No call reaches over the edge of a range that needs care.
-                edge = end if row >= first else first
-                high = min(high, max(low + 1, low + int(np.searchsorted(good[low:high], edge - first_row))))
-            yield low, high
-            low = high
+    def _call(self, task: SplitTask, rows: Rows, calls: _Calls, low: int, high: int) -> Result:
+        n_rows = high - low
+        self._watch.calling(task.index, calls.runs(low, high), self._profile.seconds_for(n_rows))
+        began = time.perf_counter()
+        result = self._runner.run(rows.slice(low, high))
+        self._took(n_rows, time.perf_counter() - began)
+        if result.outputs.n_rows + len(result.failures) != n_rows:
+            raise RunStopped(
+                f"{n_rows} rows went into the model and {result.outputs.n_rows} answers and "
+                f"{len(result.failures)} failures came back. This is a fault in twofold; please report it."
+            )
+        self._called(task, n_rows, {calls.row(low + at): failure for at, failure in result.failures.items()})
+        return result
+
+    def _took(self, n_rows: int, seconds: float) -> None:
+        self._profile.learn(n_rows, seconds)
+        if not self._step_s:
+            return
+        if n_rows >= self._step_rows and seconds < self._step_s / 2:
+            self._step_rows = min(2 * self._step_rows, self._shape.batch_rows)
+        elif seconds > 2 * self._step_s:
+            self._step_rows = max(self._step_rows // 2, 1)
+
+
+def _concat(outputs: list[Batch]) -> Batch | None:
+    from twofold._columns import Batch
+
+    return Batch.concat(outputs) if outputs else None
+
+
+def _in_order(
+    outputs: Batch | None, failures: dict[int, RowFailure], order: np.ndarray
+) -> tuple[Batch | None, dict[int, RowFailure]]:
+    """Answers and failures of rows that were computed in `order`, as the rows stood before."""
+    if failures:
+        order_of_answers = np.delete(order, sorted(failures))
+        failures = {int(order[at]): failure for at, failure in failures.items()}
+    else:
+        order_of_answers = order
+    return (None if outputs is None else outputs.take(np.argsort(order_of_answers))), failures
 
 
 def _misfit(errors: Sequence[FieldError]) -> RowFailure:

@@ -31,7 +31,8 @@ class BatchSettings(TypedDict, total=False):
     limit_rows: int | None
     max_bad_rows: str | int | None
     overwrite: bool
-    call_timeout_s: float
+    row_timeout_s: float
+    unsorted: bool
 
 
 @overload
@@ -69,7 +70,8 @@ def batch(
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
-    (answer -> column), `limit_rows`, `max_bad_rows`, `overwrite`, `call_timeout_s`.
+    (answer -> column), `limit_rows`, `max_bad_rows`, `overwrite`, `row_timeout_s`,
+    `unsorted`.
 
     Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
     that cannot end.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twofold._batch.executors.base import Executor
 from twofold._batch.joining import Joining, total
-from twofold._batch.plan import fingerprint, identities, make_work, plan_splits, split_rows_for
+from twofold._batch.lengths import measurable
+from twofold._batch.plan import chosen_shape, fingerprint, identities, make_work, plan_splits
 from twofold._batch.record import RunState, digest, read_record
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows, exit_code_of
+from twofold._batch.shape import Shape
 from twofold._batch.sources import InputScan, expand_inputs, scan_inputs
 from twofold._batch.stores import Store
 from twofold._batch.tracker import RunTracker, refuse_too_many
@@ -19,6 +21,9 @@ from twofold._errors import RunStopped
 from twofold._options import BatchOptions
 
 __all__ = ["Run", "compute", "prepare", "report"]
+
+PROBED_ROWS = 1 << 16
+"""The first split that large is where the model's cost is measured."""
 
 
 @dataclass
@@ -38,21 +43,25 @@ def prepare(executor: Executor, given: str, store: Store, options: BatchOptions)
     inputs = identities(files)
     scan = scan_inputs(files)
     model = executor.facts()
-    work = make_work(scan, given, model, options, store)
-    known = fingerprint(model, inputs, options, work)
+    work = make_work(scan, given, model, options, store, executor.room())
+    known = fingerprint(model, inputs, options, store)
     found = read_record(store)
     if found is not None and found.fingerprint == known:
-        split_rows = found.split_rows
+        shape = Shape.from_json(found.shape)
     else:
-        split_rows = options.split_rows or _fitting_split_rows(executor, scan, work, options)
-    state = RunState.begin(store, known, split_rows, overwrite=options.overwrite)
-    return Run(work, plan_splits(scan, split_rows, options, digest(known), inputs, store.format), state)
+        shape = _fitting_shape(executor, scan, work, options)
+    work = replace(work, shape=shape)
+    state = RunState.begin(store, known, shape, overwrite=options.overwrite)
+    return Run(work, plan_splits(scan, shape.split_rows, options, digest(known), inputs, store.format), state)
 
 
-def _fitting_split_rows(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> int:
-    first = plan_splits(scan, 4096, options, "", {file.path: [] for file in scan.files}, work.store.format)
-    row_s = executor.probe(work, first[0]) if first and first[0].n_rows > 1 else None
-    return split_rows_for(scan, row_s)
+def _fitting_shape(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> Shape:
+    first = plan_splits(scan, PROBED_ROWS, options, "", {file.path: [] for file in scan.files}, work.store.format)
+    open_ = not options.split_rows or not options.batch_rows or (not options.unsorted and measurable(work.signature))
+    measured = executor.probe(work, first[0], scan.n_rows) if open_ and first and first[0].n_rows > 1 else None
+    if measured is not None and options.unsorted:
+        measured = replace(measured, by_length=False)
+    return chosen_shape(scan, work, measured, options)
 
 
 def compute(run: Run, executor: Executor, options: BatchOptions, began: float, told: OnProgress | None) -> None:

@@ -7,11 +7,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from twofold._batch.executors.base import ModelFacts
+from twofold._batch.executors.base import Measured, ModelFacts
 from twofold._batch.formats import Format
 from twofold._batch.mapping import Columns, Reading, match_columns, named
 from twofold._batch.places import Identity, identity_of
 from twofold._batch.record import digest
+from twofold._batch.shape import Shape
 from twofold._batch.sources import InputFile, InputScan, cut
 from twofold._batch.stores import Store
 from twofold._batch.work import SplitTask, Work
@@ -22,12 +23,17 @@ from twofold._signature import Float, Int, Signature, Tensor, arrow_type
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Identities", "fingerprint", "identities", "make_work", "plan_splits", "split_rows_for"]
+__all__ = ["Identities", "chosen_shape", "fingerprint", "identities", "make_work", "plan_splits", "split_rows_for"]
 
 BATCH_ROWS = 8192
+"""Rows of a model call where nothing is known of its cost."""
+MOST_BATCH_ROWS = 32768
 BATCH_BYTES = 16 << 20
 PIECE_ROWS = 32768
 PIECE_BYTES = 8 << 20
+HELD = 16
+"""A place has about so many times the bytes of a piece in hand: five pieces are on their way, as they were read, in the
+types of the model's fields and as they are written."""
 SPLIT_ROWS = 1 << 17
 SPLIT_BYTES = 64 << 20
 SPLIT_S = 2.0
@@ -43,8 +49,8 @@ def identities(files: Sequence[InputFile]) -> Identities:
     return {file.path: identity_of(file.path) for file in files}
 
 
-def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, work: Work) -> dict[str, Any]:
-    """Everything that shapes the output. A run with another one is another run."""
+def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, store: Store) -> dict[str, Any]:
+    """What the user states that shapes the output. A run with another one is another run; `Shape` is chosen besides."""
     return {
         "model": model.version,
         "signature": digest(model.signature.to_json()),
@@ -54,14 +60,21 @@ def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, wo
         "keep": None if options.keep is None else list(options.keep),
         "rename": options.rename,
         "limit": options.limit_rows,
-        "batch_rows": work.batch_rows,
+        "batch_rows": options.batch_rows,
+        "unsorted": options.unsorted,
         "split_rows": options.split_rows,
-        "output": str(work.store.format),
+        "output": str(store.format),
     }
 
 
-def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOptions, store: Store) -> Work:
-    """Match columns and fields, and lay down the output's schema. UsageError and InputError say which name is wrong."""
+def make_work(
+    scan: InputScan, given: str, model: ModelFacts, options: BatchOptions, store: Store, room: int | None = None
+) -> Work:
+    """Match columns and fields, and lay down the output's schema. UsageError and InputError say which name is wrong.
+
+    Its shape is the largest that may be: calls and pieces are bounded by their bytes. `room`: bytes that the rows in
+    hand at one place may take up.
+    """
     import pyarrow as pa
 
     signature, source = model.signature, f"the input {given!r}"
@@ -78,7 +91,9 @@ def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOpti
         signature.output_schema.field(output_name).with_name(column) for output_name, column in answers.items()
     )
     row_bytes = _row_bytes(scan) + _signature_bytes(signature)
-    batch_rows = options.batch_rows or max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
+    most_rows = PIECE_ROWS if room is None else max(1, min(PIECE_ROWS, room // (HELD * row_bytes)))
+    batch_rows = options.batch_rows or max(1, min(MOST_BATCH_ROWS, most_rows, BATCH_BYTES // row_bytes))
+    piece_rows = max(batch_rows, min(most_rows, PIECE_BYTES // row_bytes))
     metadata = {key: value for key, value in (scan.schema.metadata or {}).items() if key != b"pandas"}
     return Work(
         signature=signature,
@@ -89,8 +104,7 @@ def make_work(scan: InputScan, given: str, model: ModelFacts, options: BatchOpti
         typed=frozenset(typed),
         answers=answers,
         store=store,
-        batch_rows=batch_rows,
-        piece_rows=batch_rows * max(1, min(PIECE_ROWS, PIECE_BYTES // row_bytes) // batch_rows),
+        shape=Shape(options.split_rows or SPLIT_ROWS, batch_rows, piece_rows),
     )
 
 
@@ -170,6 +184,19 @@ def split_rows_for(scan: InputScan, row_s: float | None) -> int:
     while chosen > 1 and chosen > wanted:
         chosen //= 4
     return max(1, min(rows, chosen), -(-scan.n_rows // MOST_SPLITS))
+
+
+def chosen_shape(scan: InputScan, work: Work, measured: Measured | None, options: BatchOptions) -> Shape:
+    """Within the largest shape, the one that suits what was measured (None: nothing could be)."""
+    most = work.shape
+    batch_rows = min(BATCH_ROWS, most.batch_rows)
+    if options.batch_rows:
+        batch_rows = options.batch_rows
+    elif measured is not None:
+        batch_rows = min(measured.batch_rows, most.batch_rows)
+    piece_rows = batch_rows * max(1, most.piece_rows // batch_rows)
+    split_rows = options.split_rows or split_rows_for(scan, None if measured is None else measured.row_s)
+    return Shape(split_rows, batch_rows, piece_rows, by_length=measured is not None and measured.by_length)
 
 
 def plan_splits(

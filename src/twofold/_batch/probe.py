@@ -1,42 +1,149 @@
-"""What a row costs, measured on the first rows of the input: a split should take a second or two."""
+"""What the model costs, measured on the first rows of the input and told to its profile.
+
+From t(n) follow the rows of a call, from the cost of a row those of a split (a second or two of work), and from calls
+of short and long rows, mixed and apart, whether rows of like length go together.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
+import numpy as np
+
+from twofold._batch.executors.base import Measured
+from twofold._batch.lengths import lengths_of, measurable
+from twofold._batch.mapping import Rows
 from twofold._batch.sources import read_split
 from twofold._batch.work import SplitTask, Work
 from twofold._model import Model
+from twofold._profile import Profile, profile_path
 from twofold._runner import Runner
 
-__all__ = ["row_seconds"]
+__all__ = ["measure", "pays_by_length"]
 
-PROBE_ROWS = (1, 1, 16, 256, 2048)
-PROBE_S = 0.05
-PROBE_MOST_S = 1.0
+SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16384)
+BY_ROW_SIZES = (1, 16, 256, 2048)
+SHARE = 0.01
+LEAST_S, MOST_S = 0.05, 1.0
+"""The calls may take a hundredth of what the run will, within these."""
+AGAIN_S = 0.01
+"""A call that takes less is repeated: one alone says little."""
+CALL_S = 1e-4
+"""What a call costs beside the model: rows cut out, messages, answers put together."""
+GAIN = 0.03
+GROUP_ROWS = 4
+SHORT, LONG = 0.25, 0.9
+LONGER = 1.5
+LEAST_ROW_S = 2e-5
+"""Sorting, and putting answers back in order, costs a microsecond or two a row."""
+PAYS = 0.9
 
 
-def row_seconds(model: Model, work: Work, task: SplitTask) -> float | None:
-    """Seconds of one row, from the first rows of a split that fit; None where none does."""
-    pieces = read_split(task.file, work.input_schema, work.read_columns, min(sum(PROBE_ROWS), work.piece_rows))
-    piece = next(pieces, None)
+def measure(model: Model, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
+    """What calls cost, from the first rows of a split that fit, for a run over `n_rows`; None where none does."""
+    by_row = model.form == "rows"
+    sizes = BY_ROW_SIZES if by_row else SIZES
+    most = work.shape.piece_rows
+    piece = next(read_split(task.file, work.input_schema, work.read_columns, min(sum(sizes), most)), None)
     if piece is None:
         return None
     rows = work.reading.read(piece).rows
-    runner = Runner(model)
-    together = max(model.concurrency or 1, model.threads or 1) if model.form == "rows" else 1
-    row_s: float | None = None
-    start = 0
-    for n_rows in PROBE_ROWS:
-        stop = min(start + n_rows, rows.n_rows)
-        if stop == start or (row_s is not None and row_s * (stop - start) > PROBE_MOST_S):
-            break
+    if not rows.n_rows:
+        return None
+    runner, profile = Runner(model), Profile.read(profile_path(model.version))
+    clock = _Clock(runner, rows)
+    clock.call(0, 1)  # it warms up
+    row_s = clock.call(0, 1)
+    clock.left_s = min(MOST_S, max(LEAST_S, SHARE * row_s * n_rows)) - row_s
+    by_length = not by_row and bool(measurable(work.signature)) and pays_by_length(clock, work, row_s)
+    if by_length:
+        rows = clock.of_like_length(lengths_of(rows, work.signature))
+    together = max(model.concurrency or 1, model.threads or 1) if by_row else 1
+    for size, seconds in clock.growing(sizes, min(rows.n_rows, work.shape.batch_rows)):
+        profile.learn(size, seconds)
+        row_s = seconds / max(size, together)
+    profile.write(profile_path(model.version))
+    if by_row or not clock.took:
+        return Measured(row_s, work.shape.batch_rows)
+    batch_rows = _fitting_rows(clock.took)
+    return Measured(clock.took[batch_rows] / batch_rows, batch_rows, by_length)
+
+
+def _fitting_rows(took: dict[int, float]) -> int:
+    """The fewest rows of a call from which on more of them make a row hardly cheaper."""
+    each = {size: (seconds + CALL_S) / size for size, seconds in took.items()}
+    enough = min(each.values()) * (1 + GAIN)
+    return min(size for size, row_s in each.items() if row_s <= enough)
+
+
+class _Clock:
+    """Times calls with the rows of a probe, as long as there is time left."""
+
+    def __init__(self, runner: Runner, rows: Rows) -> None:
+        self._runner = runner
+        self.rows = rows
+        self.left_s = 0.0
+        self.exhausted = False
+        """A call ran out of memory."""
+        self.took: dict[int, float] = {}
+        """Rows of a call -> its seconds, of the sizes that were tried."""
+
+    def call(self, start: int, stop: int) -> float:
+        """The seconds of a call with these rows."""
+        return self._timed(self.rows, start, stop)
+
+    def taken(self, positions: np.ndarray) -> float:
+        """The seconds of a call with the rows at these positions."""
+        return self._timed(self.rows.take(positions), 0, len(positions))
+
+    def of_like_length(self, lengths: np.ndarray) -> Rows:
+        """From here on, the rows are those around the median of the lengths, the nearest first."""
+        away = np.abs(lengths - np.median(lengths))
+        self.rows = self.rows.take(np.argsort(away, kind="stable"))
+        return self.rows
+
+    def growing(self, sizes: tuple[int, ...], most: int) -> Iterator[tuple[int, float]]:
+        """Calls with more and more rows: (rows, seconds), each size once or, where it is quick, three times."""
+        for size in [*[size for size in sizes if size < most], min(most, max(sizes))]:
+            largest = max(self.took, default=0)
+            if largest and self.took[largest] / largest * size > self.left_s:
+                return
+            found: list[float] = []
+            while not found or (len(found) < 3 and found[-1] < AGAIN_S and found[-1] < self.left_s):
+                found.append(self.call(0, size))
+                self.left_s -= found[-1]
+                if self.exhausted:
+                    return
+                yield size, found[-1]
+            self.took[size] = min(found)
+
+    def _timed(self, rows: Rows, start: int, stop: int) -> float:
+        batch = rows.slice(start, stop)
         began = time.perf_counter()
-        runner.run(rows.slice(start, stop))
-        took_s = time.perf_counter() - began
-        if start:  # the very first call warms up
-            row_s = took_s / max(stop - start, together)
-            if took_s > PROBE_S:
-                break
-        start = stop
-    return row_s
+        result = self._runner.run(batch)
+        self.exhausted = self.exhausted or bool(result.exhausted_rows)
+        return time.perf_counter() - began
+
+
+def pays_by_length(clock: _Clock, work: Work, row_s: float) -> bool:
+    """Whether short and long rows are cheaper apart than mixed: then each row of a call costs what the longest does."""
+    lengths = lengths_of(clock.rows, work.signature)
+    group = GROUP_ROWS if 12 * GROUP_ROWS * row_s < clock.left_s else 2
+    if len(lengths) < 8 * group or row_s < LEAST_ROW_S or 6 * group * row_s > 2 * clock.left_s:
+        return False
+    order = np.argsort(lengths, kind="stable")
+    low, high = (int(share * (len(order) - group)) for share in (SHORT, LONG))
+    short, long = order[low : low + group], order[high : high + group]
+    if lengths[long].min() < LONGER * max(1, lengths[short].max()):
+        return False
+    half = group // 2
+    mixed = [np.concatenate([short[:half], long[:half]]), np.concatenate([short[half:], long[half:]])]
+    mixed_s = apart_s = 0.0
+    for _ in range(2):  # once more where the first look leaves it open
+        found_s, apart_found_s = sum(map(clock.taken, mixed)), clock.taken(short) + clock.taken(long)
+        clock.left_s -= found_s + apart_found_s
+        mixed_s, apart_s = mixed_s + found_s, apart_s + apart_found_s
+        if not 0.75 < apart_s / mixed_s < 0.97:
+            break
+    return apart_s < PAYS * mixed_s

@@ -1,7 +1,7 @@
 """What is known about a run beside its output (`run.json`), and whether it may begin, go on, or is done.
 
 fingerprint   model, signature, input and options that shape the output; another one never continues this run
-split_rows    the size of a split, chosen once
+shape         how the rows are cut, chosen once
 replaces      what stood under the output's name when the run was allowed to replace it
 published     what stands there when the last rename went through
 finished      the report
@@ -14,6 +14,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from twofold._batch.shape import Shape
 from twofold._batch.stores import Store
 from twofold._errors import OutputError, OverwriteRefused
 
@@ -25,11 +26,11 @@ class Record:
     """The content of `run.json`."""
 
     fingerprint: dict[str, Any]
-    split_rows: int = 0
+    shape: dict[str, Any]
     replaces: Any = None
     published: Any = None
     finished: dict[str, Any] | None = None
-    version: int = field(default=1)
+    version: int = field(default=2)
 
 
 def digest(values: object) -> str:
@@ -88,10 +89,10 @@ class RunState:
         self.record = record
 
     @classmethod
-    def begin(cls, store: Store, fingerprint: dict[str, Any], split_rows: int, *, overwrite: bool) -> RunState:
+    def begin(cls, store: Store, fingerprint: dict[str, Any], shape: Shape, *, overwrite: bool) -> RunState:
         """Begin a run, go on with one, or find a finished one (`.record.finished`). OverwriteRefused where it may not.
 
-        `split_rows` is for a run that begins; one that goes on keeps its own.
+        `shape` is for a run that begins; one that goes on keeps its own.
         """
         found = read_record(store)
         stands = store.identity()
@@ -101,7 +102,7 @@ class RunState:
                     f"the output {store.shown()!r} exists, and this run did not make it. "
                     "Choose another OUTPUT, or allow it to be replaced: --overwrite"
                 )
-            return cls._anew(store, fingerprint, split_rows, stands)
+            return cls._anew(store, fingerprint, shape, stands)
         changed = changes(found.fingerprint, fingerprint)
         if changed and not overwrite:
             raise OverwriteRefused(
@@ -110,11 +111,11 @@ class RunState:
                 changed=changed,
             )
         if changed:
-            return cls._anew(store, fingerprint, split_rows, stands)
+            return cls._anew(store, fingerprint, shape, stands)
         if found.published is not None and stands == found.published:
             if found.finished is None or not overwrite:
                 return cls(store, found)
-            return cls._anew(store, fingerprint, split_rows, stands)
+            return cls._anew(store, fingerprint, shape, stands)
         if stands not in (None, found.replaces) or (stands is not None and found.finished is not None):
             if not overwrite:
                 raise OverwriteRefused(
@@ -123,14 +124,14 @@ class RunState:
                 )
             found = replace(found, replaces=stands)
         if found.finished is not None:  # what it made is gone: make it again
-            return cls._anew(store, fingerprint, split_rows, stands)
+            return cls._anew(store, fingerprint, shape, stands)
         state = cls(store, found)
         state._save()
         return state
 
     @classmethod
-    def _anew(cls, store: Store, fingerprint: dict[str, Any], split_rows: int, stands: Any) -> RunState:
-        state = cls(store, Record(fingerprint, split_rows, replaces=stands))
+    def _anew(cls, store: Store, fingerprint: dict[str, Any], shape: Shape, stands: Any) -> RunState:
+        state = cls(store, Record(fingerprint, shape.to_json(), replaces=stands))
         state._save()
         return state
 

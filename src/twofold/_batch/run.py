@@ -79,7 +79,7 @@ def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack) -> Executor:
     import_pyarrow()
     from twofold._batch.executors.local import LocalExecutor
 
-    return LocalExecutor(workers, options.workers, options.call_timeout_s)
+    return LocalExecutor(workers, options.workers, options.row_timeout_s)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Lane:
 
     def __init__(self, work: Work, runner: Runner, watch: Watch) -> None:
         self._work = work
-        self._answerer = Answerer(runner, work.batch_rows, watch)
+        self._answerer = Answerer(runner, work.shape, watch)
 
     def run(
         self,
@@ -77,7 +77,7 @@ class Lane:
         work = self._work
         _refuse_changed(task)
         left = task.n_rows
-        for found in read_split(task.file, work.input_schema, work.read_columns, work.piece_rows):
+        for found in read_split(task.file, work.input_schema, work.read_columns, work.shape.piece_rows):
             piece = found if found.n_rows <= left else slice_piece(found, 0, left)
             left -= piece.n_rows
             yield _ToCompute(task, piece, work.reading.read(piece))

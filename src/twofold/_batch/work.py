@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold._batch.mapping import Columns, Reading
 from twofold._batch.places import Identity
+from twofold._batch.shape import Shape
 from twofold._batch.sources import FileSplit, schema_from_text, schema_to_text
 from twofold._batch.stores import Store, store_of
 from twofold._signature import Signature
@@ -25,8 +26,7 @@ class Work:
 
     `columns` feed the fields; `kept` are the input's columns that the output has; `typed` those of them that take the
     type of the field that reads them (text has no types of its own); `answers` maps the model's outputs to their
-    columns. Parts are committed in `store`. A model call sees at most `batch_rows`; pieces of `piece_rows` are read
-    and written.
+    columns. Parts are committed in `store`.
     """
 
     signature: Signature
@@ -37,8 +37,7 @@ class Work:
     typed: frozenset[str]
     answers: dict[str, str]
     store: Store
-    batch_rows: int
-    piece_rows: int
+    shape: Shape
 
     @cached_property
     def reading(self) -> Reading:
@@ -60,8 +59,7 @@ class Work:
             "typed": sorted(self.typed),
             "answers": self.answers,
             "store": self.store.to_json(),
-            "batch_rows": self.batch_rows,
-            "piece_rows": self.piece_rows,
+            "shape": self.shape.to_json(),
         }
 
     @classmethod
@@ -75,8 +73,7 @@ class Work:
             typed=frozenset(values["typed"]),
             answers=values["answers"],
             store=store_of(values["store"]),
-            batch_rows=values["batch_rows"],
-            piece_rows=values["piece_rows"],
+            shape=Shape.from_json(values["shape"]),
         )
 
 
@@ -85,8 +82,9 @@ class SplitTask:
     """One split: the rows `file` names (the first `n_rows` of them), and the name of its part.
 
     `identity` is the state of the file (`identity_of`) when the run was planned. `given_up` are rows (of the file) that
-    are not computed any more: [row, code, message]; `careful` are ranges of rows that are computed at most so many
-    at a call, because a worker was lost or hung among them: [first, last + 1, rows].
+    are not computed any more: [row, code, message]; `careful` are rows that are computed apart from all others and at
+    most so many at a call, because a worker was lost or hung in a call with them: [[[first, last + 1], …], rows]; of
+    two that share rows, the later one holds.
     """
 
     index: int
@@ -95,7 +93,7 @@ class SplitTask:
     n_rows: int
     identity: Identity
     given_up: Sequence[tuple[int, str, str]] = ()
-    careful: Sequence[tuple[int, int, int]] = ()
+    careful: Sequence[tuple[Sequence[Sequence[int]], int]] = ()
 
     @property
     def stem(self) -> str:
@@ -121,5 +119,5 @@ class SplitTask:
             n_rows=values["n_rows"],
             identity=values["identity"],
             given_up=[tuple(item) for item in values["given_up"]],
-            careful=[tuple(item) for item in values["careful"]],
+            careful=[(runs, rows) for runs, rows in values["careful"]],
         )

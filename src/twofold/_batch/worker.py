@@ -3,11 +3,11 @@
 parent                                 worker
 {"model": …} (arguments)         --->  loads
                                  <---  {"ready": facts} or {"error": …}
-{"probe": {work, split}}         --->  times a few rows
-                                 <---  {"row_s": seconds or null}
+{"probe": {work, split, n_rows}} --->  times a few rows
+                                 <---  {"measured": what they cost, or null}
 {"work": …, "lanes": n}          --->  n lanes, each computing one split after the other
 {"split": …}, {"split": …}       --->
-                                 <---  {"calling": [split, row, end row]}
+                                 <---  {"calling": [split, [[row, end row], …], t(n)]}
                                  <---  {"called": [split, rows, failed, reasons, first five errors]}
                                  <---  {"done": report}, or {"error": …}: then nothing more is computed
 """
@@ -20,12 +20,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from twofold._light import import_pyarrow
 from twofold._supervisor import EARLY, Channel, Message, error_to_message, spare_collector, worker_channel
 
 if TYPE_CHECKING:
+    from twofold._batch.answer import Runs
     from twofold._batch.work import SplitTask, Work
     from twofold._model import Model
 
@@ -58,13 +60,14 @@ def _load(ref: Message) -> Model:
 
 
 def _serve(channel: Channel, model: Model) -> None:
-    from twofold._batch.probe import row_seconds
+    from twofold._batch.probe import measure
     from twofold._batch.work import SplitTask, Work
 
     message = channel.receive()
     while "probe" in message:
         work, task = Work.from_json(message["probe"]["work"]), SplitTask.from_json(message["probe"]["split"])
-        channel.send({"row_s": row_seconds(model, work, task)})
+        found = measure(model, work, task, message["probe"]["n_rows"])
+        channel.send({"measured": None if found is None else asdict(found)})
         message = channel.receive()
     lanes = _Lanes(channel, model, Work.from_json(message["work"]), message["lanes"])
     while True:
@@ -103,8 +106,8 @@ class _Lanes:
         while True:
             yield self._tasks.get()
 
-    def calling(self, index: int, first_row: int, end_row: int) -> None:
-        self._channel.send({"calling": [index, first_row, end_row]})
+    def calling(self, index: int, rows: Runs, expected_s: float) -> None:
+        self._channel.send({"calling": [index, rows, expected_s]})
 
     def called(
         self, index: int, n_rows: int, n_failed: int, reasons: dict[str, int], first: list[dict[str, Any]]

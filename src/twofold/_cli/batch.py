@@ -39,7 +39,13 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     "--batch-rows",
     type=at_least(1),
     metavar="N",
-    help="The most rows that one model call sees. Default: 8192, fewer where rows are large.",
+    help="The most rows that one model call sees. Default: as many as make a row cheap, by a few calls at the start.",
+)
+@option(
+    "--unsorted",
+    is_flag=True,
+    help="A model call sees rows that are neighbours in INPUT. Default: texts and lists of like length share a call "
+    "where that is cheaper; the output has INPUT's order either way.",
 )
 @option(
     "--split-rows",
@@ -70,12 +76,13 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
 )
 @option("--overwrite", is_flag=True, help="Replace OUTPUT, whoever made it.")
 @option(
-    "--call-timeout",
-    "call_timeout_s",
+    "--row-timeout",
+    "row_timeout_s",
     type=click.FloatRange(0, min_open=True),
     default=300.0,
     metavar="SECONDS",
-    help="A model call that takes longer is given up.",
+    help="How much longer than usual a row may take. A call that hangs is ended, its rows are tried apart, and the row "
+    "that hangs alone goes to quarantine.",
 )
 @json_option
 def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: str | None, **rest: Any) -> int:

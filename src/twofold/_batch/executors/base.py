@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from twofold._model import Model
     from twofold._reference import ModelRef
 
-__all__ = ["Executor", "ModelFacts", "Tracker", "facts_of"]
+__all__ = ["Executor", "Measured", "ModelFacts", "Tracker", "facts_of"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,16 @@ def facts_of(model: Model) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a few calls of the model say: the seconds of a row, the rows of a call from which on more make a row no
+    cheaper, and whether it pays to call it with rows of like length."""
+
+    row_s: float
+    batch_rows: int
+    by_length: bool = False
+
+
 class Tracker(Protocol):
     """Told what happens to the splits; may raise, which stops the run."""
 
@@ -71,8 +81,12 @@ class Executor(Protocol):
         """About the model; waits until it is loaded."""
         ...
 
-    def probe(self, work: Work, task: SplitTask) -> float | None:
-        """Seconds that a row takes, from a few rows of a split; None where that cannot be said."""
+    def room(self) -> int | None:
+        """Bytes that the rows in hand at one place may take up; None: no limit."""
+        ...
+
+    def probe(self, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
+        """What a few rows of a split cost, in a run over `n_rows`; None where that cannot be said."""
         ...
 
     def run(self, work: Work, tasks: Sequence[SplitTask], tracker: Tracker) -> None:

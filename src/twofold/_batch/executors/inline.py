@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twofold._batch.executors.base import ModelFacts, Tracker, facts_of
-from twofold._batch.probe import row_seconds
+from twofold._batch.answer import Runs
+from twofold._batch.executors.base import Measured, ModelFacts, Tracker, facts_of
+from twofold._batch.probe import measure
 from twofold._batch.split import Lane
 from twofold._batch.work import SplitTask, Work
 from twofold._model import Model, ModelRef
@@ -28,8 +29,11 @@ class InlineExecutor:
     def facts(self) -> ModelFacts:
         return ModelFacts.of(facts_of(self._model), self._model.ref or ModelRef(self._model.name))
 
-    def probe(self, work: Work, task: SplitTask) -> float | None:
-        return row_seconds(self._model, work, task)
+    def room(self) -> int | None:
+        return None
+
+    def probe(self, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
+        return measure(self._model, work, task, n_rows)
 
     def run(self, work: Work, tasks: Sequence[SplitTask], tracker: Tracker) -> None:
         reports: list[dict[str, Any]] = []
@@ -44,5 +48,5 @@ class _Watch:
         self._executor = executor
         self.called = tracker.called
 
-    def calling(self, index: int, first_row: int, end_row: int) -> None:  # noqa: ARG002
+    def calling(self, index: int, rows: Runs, expected_s: float) -> None:  # noqa: ARG002
         self._executor.model_calls += 1

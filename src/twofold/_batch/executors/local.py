@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from twofold._batch.executors.base import ModelFacts, Tracker
-from twofold._batch.executors.losses import Losses
-from twofold._batch.executors.workers import Call, Hand, Workers
+from twofold._batch.executors.base import Measured, ModelFacts, Tracker
+from twofold._batch.executors.losses import Loss, Losses
+from twofold._batch.executors.workers import Call, Hand, Workers, is_stopped
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import RunStopped
 from twofold._supervisor import Message, available_cores
@@ -16,8 +17,9 @@ from twofold._supervisor import Message, available_cores
 __all__ = ["LocalExecutor", "LocalRun"]
 
 MOST_LOSSES = 8
-MOST_GIVEN_UP = 100
-GIVEN_UP_IN_A_ROW = 3
+MOST_GIVEN_UP, GIVEN_UP_SHARE = 100, 0.01
+"""So many rows may be given up, or this share of those that were answered."""
+GIVEN_UP_IN_A_ROW = 8
 TICK_S = 0.5
 AHEAD = 1
 """Splits that a lane has waiting beside the one it computes."""
@@ -26,10 +28,10 @@ AHEAD = 1
 class LocalExecutor:
     """`workers` has one process that loads the model already; `n_workers` None: one a core."""
 
-    def __init__(self, workers: Workers, n_workers: int | None, call_timeout_s: float) -> None:
+    def __init__(self, workers: Workers, n_workers: int | None, row_timeout_s: float) -> None:
         self._workers = workers
         self._n_workers = n_workers
-        self._call_timeout_s = call_timeout_s
+        self._row_timeout_s = row_timeout_s
         self.model_calls = 0
         """Calls of the model that the runs of this executor have made, those of lost workers included."""
 
@@ -46,15 +48,18 @@ class LocalExecutor:
                 workers.start()
         return ModelFacts.of(workers.facts, workers.ref)
 
-    def probe(self, work: Work, task: SplitTask) -> float | None:
-        """Seconds that a row takes, from a few rows of a split; None where that cannot be said."""
+    def room(self) -> int | None:
+        return None
+
+    def probe(self, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
+        """What a few rows of a split cost; None where that cannot be said."""
         hand = next(iter(self._workers.hands.values()))
-        hand.worker.send({"probe": {"work": work.to_json(), "split": task.to_json()}})
-        until = time.monotonic() + self._call_timeout_s
+        hand.worker.send({"probe": {"work": work.to_json(), "split": task.to_json(), "n_rows": n_rows}})
+        until = time.monotonic() + self._row_timeout_s
         while (event := self._workers.next_event(until)) is not None and event[1] is not None:
-            if "row_s" in event[1]:
-                found: float | None = event[1]["row_s"]
-                return found
+            if "measured" in event[1]:
+                found = event[1]["measured"]
+                return None if found is None else Measured(**found)
         self._workers.end()  # it hangs, or has ended: the run itself finds out over which row
         self._workers.start()
         return None
@@ -65,7 +70,7 @@ class LocalExecutor:
         wanted = self._n_workers or (1 if facts["waits"] else available_cores())
         places = max(1, min(wanted, len(tasks)))
         lanes, n_workers = (places, 1) if facts["drops_gil"] else (1, places)
-        run = LocalRun(self._workers, work, tracker, n_workers, lanes, self._call_timeout_s)
+        run = LocalRun(self._workers, work, tracker, n_workers, lanes, self._row_timeout_s)
         run.add(tasks)
         try:
             while run.unfinished:
@@ -85,7 +90,7 @@ class LocalRun:
         tracker: Tracker,
         n_workers: int,
         lanes: int,
-        call_timeout_s: float,
+        row_timeout_s: float,
     ) -> None:
         self._workers = workers
         self._work = work.to_json()
@@ -93,10 +98,11 @@ class LocalRun:
         self._tracker = tracker
         self._n_workers = n_workers
         self._lanes = lanes
-        self._call_timeout_s = call_timeout_s
+        self._row_timeout_s = row_timeout_s
         self._losses = Losses(by_row=workers.facts["by_row"])
         self._losses_in_a_row = 0
-        self._given_up = self._given_up_in_a_row = 0
+        self._given_up = self._given_up_in_a_row = self._answered = 0
+        self._look_at = math.inf
         self.model_calls = 0
 
     @property
@@ -118,7 +124,9 @@ class LocalRun:
             self._workers.start()
         for hand in hands.values():
             self._give(hand)
-        event = self._workers.next_event(self._end_hung(time.monotonic()))
+        event = self._workers.next_event(0.0)  # what was said already, before anybody is judged by the clock
+        if event is None:
+            event = self._workers.next_event(self._end_hung(time.monotonic()))
         if event is None:
             self._tracker.tick()
         elif event[1] is None:
@@ -144,27 +152,33 @@ class LocalRun:
             hand.worker.send({"split": task.to_json()})
 
     def _end_hung(self, now: float) -> float:
-        """Kill each worker with a call that takes too long; when to look again at the latest."""
+        """Kill each worker with a call that takes too long; when to look again at the latest.
+
+        While this process did not look (it was stopped, or joined parts), nobody's time ran.
+        """
+        late_s = max(0.0, now - self._look_at)
         until = now + TICK_S
         for hand in self._workers.hands.values():
             for index, call in hand.calls.items():
-                deadline = call.since + self._call_timeout_s
-                if hand.hung is None and deadline <= now:
-                    hand.hung = index
+                call.until += late_s
+                if hand.hung is None and call.until <= now:
+                    hand.hung, hand.stopped = index, is_stopped(hand.worker.pid)
                     hand.worker.kill()
                 elif hand.hung is None:
-                    until = min(until, deadline)
+                    until = min(until, call.until)
+        self._look_at = until
         return until
 
     def _told(self, hand: Hand, message: Message) -> None:
         if "calling" in message:
-            index, first_row, end_row = message["calling"]
+            index, rows, expected_s = message["calling"]
             self.model_calls += 1
-            hand.calls[index] = Call(first_row, end_row, time.monotonic())
+            hand.calls[index] = Call(rows, time.monotonic() + expected_s + self._row_timeout_s)
         elif "called" in message:
             hand.calls.pop(message["called"][0], None)
             if message["called"][1] > message["called"][2]:
                 self._given_up_in_a_row = 0
+                self._answered += message["called"][1] - message["called"][2]
             self._tracker.called(*message["called"])
         elif "done" in message:
             del hand.tasks[message["done"]["index"]]
@@ -181,14 +195,13 @@ class LocalRun:
         for index, task in sorted(hand.tasks.items()):
             self._tracker.lost(index)
             call = hand.calls.get(index)
-            if call is None or hand.hung not in (None, index):
+            if call is None or hand.hung not in (None, index) or hand.stopped:
                 again.append(task)
                 continue
-            code, message = "worker_lost", f"the worker process {how} in a call with this row alone"
+            loss = Loss.ended(hand.worker.returncode, how, alone=len(hand.calls) == 1)
             if hand.hung is not None:
-                code = "deadline_exceeded"
-                message = f"a call with this row alone took longer than {self._call_timeout_s:g} s"
-            task, given_up = self._losses.blame(task, call.first_row, call.end_row, code, message)
+                loss = Loss("deadline_exceeded", f"this row alone took {self._row_timeout_s:g} s longer than usual")
+            task, given_up = self._losses.blame(task, call.rows, loss)
             if given_up:
                 self._losses_in_a_row = 0
                 self._given_up += 1
@@ -198,7 +211,8 @@ class LocalRun:
         self._stop_if_hopeless(how)
 
     def _stop_if_hopeless(self, how: str) -> None:
-        if self._given_up_in_a_row >= GIVEN_UP_IN_A_ROW or self._given_up >= MOST_GIVEN_UP:
+        most = max(MOST_GIVEN_UP, GIVEN_UP_SHARE * self._answered)
+        if self._given_up_in_a_row >= GIVEN_UP_IN_A_ROW or self._given_up > most:
             raise RunStopped(
                 f"{self._given_up} rows ended or blocked the worker process that computed them; the last one {how}. "
                 "That is the model, not the rows, so the run was stopped. Mend the model, then start again with "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twofold._errors import ModelError
@@ -14,7 +15,7 @@ from twofold._supervisor import Message, Worker, end_workers, error_from_message
 if TYPE_CHECKING:
     from twofold._batch.work import SplitTask
 
-__all__ = ["Call", "Hand", "Workers"]
+__all__ = ["Call", "Hand", "Workers", "is_stopped"]
 
 MODULE = "twofold._batch.worker"
 MOST_STARTS = 3
@@ -22,9 +23,10 @@ MOST_STARTS = 3
 
 @dataclass
 class Call:
-    first_row: int
-    end_row: int
-    since: float
+    """A call that is open. `until`: when it has taken too long."""
+
+    rows: list[list[int]]
+    until: float
 
 
 @dataclass
@@ -38,9 +40,19 @@ class Hand:
     calls: dict[int, Call] = field(default_factory=dict)
     hung: int | None = None
     """The split whose call took too long; the worker was killed for it."""
+    stopped: bool = False
+    """It was stopped (SIGSTOP) when its time was up: no call of its is to blame."""
 
     def end(self) -> None:
         end_workers([self.worker])
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether somebody stopped this process (SIGSTOP). Known on Linux only."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
 
 
 class Workers:
