@@ -202,7 +202,7 @@ def batch(results: Results, rows: int, folder: Path) -> None:
     run([sys.executable, str(MAKE), str(source), str(rows)])
     model = load(str(FRAUD))
     for keep, side in ((tuple(KEPT.split(",")), "4 columns kept"), (None, "34 columns kept")):
-        store = open_store(f"{folder}/parts/")
+        store = open_store(f"{folder}/parts/", BatchOptions())
         scan = scan_inputs(expand_inputs(str(source)))
         options = BatchOptions(map={"features": "f0..f29"}, keep=keep)
         assert model.ref is not None
@@ -211,7 +211,7 @@ def batch(results: Results, rows: int, folder: Path) -> None:
         tasks = plan_splits(scan, 131_072, options, "", inputs, store.format)
         best: dict[str, float] = {}
         for _ in range(results.rounds):
-            store.sweep([])
+            store.sweep([], work.output_schema)
             for what, seconds in _one_pass(work, tasks, Runner(model), rows).items():
                 best[what] = min(best.get(what, seconds), seconds)
         best["all"] = sum(best.values())

@@ -59,7 +59,7 @@ def test_a_process_that_was_begun_early_gets_the_arguments_of_the_next_start(mod
         channel.receive()
     """)
     begin(name)
-    (waiting,) = _supervisor._begun.values()
+    waiting = next(iter(_supervisor._begun.values())).process
     worker = Worker.start(name, {"a": 1}, events=events)
     assert worker.pid == waiting.pid
     assert events.get(timeout=10)[1] == {"args": {"a": 1}, "path": sys.path[0]}
@@ -68,10 +68,29 @@ def test_a_process_that_was_begun_early_gets_the_arguments_of_the_next_start(mod
     end_workers([worker, another])
 
 
+@pytest.mark.skipif(os.name != "posix", reason="locks that are inherited")
+@pytest.mark.parametrize("early", [True, False])
+def test_a_worker_holds_what_its_parent_locked(early: bool, module, events, tmp_path: Path) -> None:
+    import fcntl
+
+    name = module("channel.send({}); channel.receive()")
+    if early:
+        begin(name)
+    with (tmp_path / "lock").open("w") as ours, (tmp_path / "lock").open("w") as other:
+        fcntl.flock(ours, fcntl.LOCK_EX)
+        worker = Worker.start(name, {}, events=events, holds=[ours.fileno()])
+        events.get(timeout=10)
+        ours.close()
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        end_workers([worker])
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_a_process_that_was_begun_early_is_not_taken_for_one_with_a_role_or_descriptors(module, events) -> None:
     name = module("channel.receive()")
     begin(name)
-    (waiting,) = _supervisor._begun.values()
+    waiting = next(iter(_supervisor._begun.values())).process
     with Path(os.devnull).open() as file:
         others = [
             Worker.start(name, {"role": "server"}, events=events),

@@ -38,8 +38,11 @@ class BatchOptions:
     of like length share a call where that is cheaper). `split_rows`: rows of a part (None: chosen from the cost of a
     row). `map`: field -> column, or a range of columns `f0..f29`. `keep`: the input's columns that the output has
     (None: all). `rename`: name of an answer -> its column. `max_bad_rows`: "100" or "0.5%" (None: any number, and exit
-    code 3 if there are some). `row_timeout_s`: a model call may take so much longer than calls of its
-    size usually do; a row that does so alone is given up.
+    code 3 if there are some). `quarantine`: the file for rows without an answer (None: beside the output). `key`: the
+    columns that name a row of a table, whose rows are then updated. `state`: a folder for what must lie on this machine
+    while the output does not.
+    `row_timeout_s`: a model call may take so much longer than calls of its size usually do; a row that does so alone is
+    given up.
     """
 
     workers: int | None = None
@@ -51,6 +54,9 @@ class BatchOptions:
     limit_rows: int | None = None
     max_bad_rows: str | int | None = None
     overwrite: bool = False
+    quarantine: str | None = None
+    key: tuple[str, ...] = ()
+    state: str = ".twofold/runs"
     row_timeout_s: float = 300.0
     unsorted: bool = False
 

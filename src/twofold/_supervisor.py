@@ -24,12 +24,14 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -84,8 +86,12 @@ class Worker:
         self._waiter.start()
 
     @classmethod
-    def start(cls, module: str, args: Message, *, events: Events, pass_fds: Sequence[int] = ()) -> Worker:
+    def start(
+        cls, module: str, args: Message, *, events: Events, pass_fds: Sequence[int] = (), holds: Sequence[int] = ()
+    ) -> Worker:
         """Run `python -m module` with `args`, which the worker finds in `worker_channel().args`.
+
+        It has the descriptors `pass_fds` under the same numbers, and holds those of `holds` open until it ends.
 
         They go through its input: everybody on the machine may read a command line, and `args` may hold secrets. Only
         their "role", where there is one, stands on it.
@@ -93,7 +99,11 @@ class Worker:
         envelope = {"parent": os.getpid(), "path": [entry or str(Path.cwd()) for entry in sys.path], "args": args}
         words = [args["role"]] if "role" in args else []
         begun = None if words or pass_fds else _begun.pop(module, None)  # it has neither
-        worker = cls(begun or _launch(module, words, pass_fds), events)
+        if begun is None:
+            process = _launch(module, words, (*pass_fds, *holds))
+        else:
+            process, envelope["handed"] = begun.process, begun.hand(holds)
+        worker = cls(process, events)
         worker.send(envelope)
         return worker
 
@@ -181,22 +191,55 @@ class Worker:
             pass
 
 
-_begun: dict[str, subprocess.Popen[bytes]] = {}
+@dataclass(frozen=True)
+class _Begun:
+    """A process without arguments yet, and a socket to hand it descriptors (None: this system has no such thing)."""
+
+    process: subprocess.Popen[bytes]
+    socket: socket.socket | None
+
+    def hand(self, descriptors: Sequence[int]) -> int:
+        """How many it must take."""
+        if self.socket is None:
+            return 0
+        with self.socket:
+            if descriptors:
+                socket.send_fds(self.socket, [b"."], descriptors)
+            return len(descriptors)
+
+
+_begun: dict[str, _Begun] = {}
+_taken: list[int] = []
+"""Descriptors that were handed to this process: open until it ends."""
 
 
 def begin(module: str) -> None:
-    """Launch the process that the next `Worker.start(module, …)` takes, of one without a role and descriptors. It finds
+    """Launch the process that the next `Worker.start(module, …)` takes, of one without a role and `pass_fds`. It finds
     EARLY in `sys.argv`, and does what it can before it has its arguments. Where none is started, it ends with this
     process."""
     if not _begun:
         atexit.register(_end_begun)
-    _begun[module] = _launch(module, [EARLY])
+    if os.name != "posix":
+        _begun[module] = _Begun(_launch(module, [EARLY]), None)
+        return
+    ours, theirs = socket.socketpair()
+    with theirs:
+        _begun[module] = _Begun(_launch(module, [EARLY, str(theirs.fileno())], [theirs.fileno()]), ours)
 
 
 def _end_begun() -> None:
-    for process in _begun.values():
-        process.kill()
-        process.wait()
+    for begun in _begun.values():
+        begun.process.kill()
+        begun.process.wait()
+        begun.hand([])
+
+
+def _take_handed(words: Sequence[str], number: int) -> None:
+    """In a process that was launched before its arguments were known: what `Worker.start` has for it to inherit."""
+    if words[:1] == [EARLY] and len(words) > 1:
+        with socket.socket(fileno=int(words[1])) as theirs:
+            if number:
+                _taken.extend(socket.recv_fds(theirs, 1, number)[1])
 
 
 def _launch(module: str, words: Sequence[str], pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
@@ -290,11 +333,13 @@ def worker_channel(*, starts_workers: bool = False) -> Channel:
     """
     global _in_worker
     incoming, outgoing = _messages(os.dup(0)), os.dup(1)
+    words = sys.argv[1:]
     sys.argv[1:] = []
     envelope = next(incoming, None)
     if envelope is None:  # the parent is gone already
         os._exit(1)
     _end_with_parent(envelope["parent"])
+    _take_handed(words, envelope.get("handed", 0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

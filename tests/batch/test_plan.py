@@ -40,7 +40,7 @@ def test_large_texts_are_read_and_computed_few_at_a_time(suffix: str, tmp_path: 
     facts = ModelFacts.of(facts_of(model), ModelRef(model.name))
     options = BatchOptions()
     paths = expand_inputs(str(path))
-    output = open_store(str(tmp_path / "lengths.csv"))
+    output = open_store(str(tmp_path / "lengths.csv"), options)
     scan = scan_inputs(paths)
     work = make_work(scan, str(path), facts, options, output)
     assert work.shape.batch_rows * ROW_BYTES <= 16 << 20

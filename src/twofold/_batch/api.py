@@ -33,6 +33,9 @@ class BatchSettings(TypedDict, total=False):
     overwrite: bool
     row_timeout_s: float
     unsorted: bool
+    quarantine: str | None
+    key: tuple[str, ...] | list[str]
+    state: str
 
 
 @overload
@@ -70,7 +73,7 @@ def batch(
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
-    (answer -> column), `limit_rows`, `max_bad_rows`, `overwrite`, `row_timeout_s`,
+    (answer -> column), `limit_rows`, `max_bad_rows`, `overwrite`, `quarantine`, `key`, `state`, `row_timeout_s`,
     `unsorted`.
 
     Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
@@ -78,6 +81,8 @@ def batch(
     """
     if settings.get("keep") is not None:
         settings = {**settings, "keep": tuple(settings["keep"] or ())}
+    if "key" in settings:
+        settings = {**settings, "key": tuple(settings["key"])}
     options = options_of(BatchOptions, "twofold.batch", settings)
     is_path = isinstance(data, (str, Path))
     if is_path and output is None:

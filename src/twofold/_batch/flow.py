@@ -45,6 +45,8 @@ def prepare(executor: Executor, given: str, store: Store, options: BatchOptions)
     model = executor.facts()
     work = make_work(scan, given, model, options, store, executor.room())
     known = fingerprint(model, inputs, options, store)
+    store = store.of_run(digest(known))
+    work = replace(work, store=store)
     found = read_record(store)
     if found is not None and found.fingerprint == known:
         shape = Shape.from_json(found.shape)
@@ -71,7 +73,7 @@ def compute(run: Run, executor: Executor, options: BatchOptions, began: float, t
         run.resumed = len(run.tasks)
         state.finish(total([store.report(task.name) for task in run.tasks]))
         return
-    store.sweep({task.name for task in run.tasks})
+    store.sweep({task.name for task in run.tasks}, run.work.output_schema)
     committed = store.committed()
     try:
         with Joining(run.work, run.tasks) as joining:

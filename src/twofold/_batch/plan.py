@@ -39,6 +39,8 @@ SPLIT_BYTES = 64 << 20
 SPLIT_S = 2.0
 MOST_SPLITS = 10_000
 TEXT_BYTES = 32
+FORMAT_VERSION = 2
+"""Of what a run keeps: parts, reports, names. A run of another one is not gone on with."""
 
 Identities = dict[str, Identity]
 """Path of an input file -> its state when the run was planned."""
@@ -52,6 +54,7 @@ def identities(files: Sequence[InputFile]) -> Identities:
 def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, store: Store) -> dict[str, Any]:
     """What the user states that shapes the output. A run with another one is another run; `Shape` is chosen besides."""
     return {
+        "format": FORMAT_VERSION,
         "model": model.version,
         "signature": digest(model.signature.to_json()),
         "inputs": [[os.path.abspath(path), identity] for path, identity in inputs.items()],  # noqa: PTH100
@@ -64,6 +67,7 @@ def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, st
         "unsorted": options.unsorted,
         "split_rows": options.split_rows,
         "output": str(store.format),
+        "key": list(options.key),
     }
 
 

@@ -52,12 +52,20 @@ def read_record(store: Store) -> Record | None:
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs between two fingerprints, in words."""
     found = []
-    for key in ["model", "signature", "inputs", *sorted({*before, *now} - {"model", "signature", "inputs"})]:
+    for key in [
+        "format",
+        "model",
+        "signature",
+        "inputs",
+        *sorted({*before, *now} - {"format", "model", "signature", "inputs"}),
+    ]:
         old, new = before.get(key), now.get(key)
         if old == new:
             continue
         if key == "inputs":
             found.append(_changed_inputs(dict(old or {}), dict(new or {})))
+        elif key == "format":
+            found.append(f"what twofold keeps of a run (version {_shown(old)}, now {new})")
         elif key == "signature":
             found.append("the model's signature")
         elif key == "model":
@@ -96,15 +104,16 @@ class RunState:
         """
         found = read_record(store)
         stands = store.identity()
+        replaces = overwrite or store.adds
         if found is None:
-            if stands is not None and not overwrite:
+            if stands is not None and not replaces:
                 raise OverwriteRefused(
                     f"the output {store.shown()!r} exists, and this run did not make it. "
                     "Choose another OUTPUT, or allow it to be replaced: --overwrite"
                 )
             return cls._anew(store, fingerprint, shape, stands)
         changed = changes(found.fingerprint, fingerprint)
-        if changed and not overwrite:
+        if changed and not overwrite and not (store.adds and found.finished is not None):
             raise OverwriteRefused(
                 f"{store.shown()!r} belongs to a run that was started before, and since then this changed: "
                 f"{'; '.join(changed)}. Choose another OUTPUT, or replace the earlier result: --overwrite",
@@ -117,7 +126,7 @@ class RunState:
                 return cls(store, found)
             return cls._anew(store, fingerprint, shape, stands)
         if stands not in (None, found.replaces) or (stands is not None and found.finished is not None):
-            if not overwrite:
+            if not replaces:
                 raise OverwriteRefused(
                     f"the output {store.shown()!r} is not what the run that was started before made or found there. "
                     "Choose another OUTPUT, or allow it to be replaced: --overwrite"
@@ -146,7 +155,7 @@ class RunState:
     def publish(self) -> None:
         """Let what was assembled appear under the output's name."""
         store = self.store
-        if store.identity() not in (None, self.record.replaces):
+        if not store.adds and store.identity() not in (None, self.record.replaces):
             raise OverwriteRefused(
                 f"{store.shown()!r} was written by something else while this run worked. Move it away and start the "
                 "same command again: everything is computed, only the result is to be put there. Or: --overwrite"

@@ -11,13 +11,14 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from twofold._batch.executors.workers import Workers
+from twofold._batch.places import is_url, shown
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows
 from twofold._batch.sources import expand_inputs
 from twofold._batch.stores import LocalStore, Store, open_store, refuse_overlap
@@ -49,17 +50,17 @@ def run_batch(
     """
     refuse_in_worker("twofold.batch")
     began = time.monotonic()
-    store = open_store(output_path)
-    files = expand_inputs(input_path)
+    files = [file.path for file in expand_inputs(input_path) if not is_url(file.path)]
+    store = open_store(output_path, options, files)
     if isinstance(store, LocalStore):
-        refuse_overlap(store, [Path(file.path) for file in files], input_path)
+        refuse_overlap(store, [Path(file) for file in files], input_path)
     allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
     with ExitStack() as open_:
         open_.enter_context(_stopping(store))
+        inherited = open_.enter_context(store.hold())
         if executor is None:
-            executor = _local(ref, options, open_)
+            executor = _local(ref, options, open_, inherited)
         open_.enter_context(closing(executor))
-        open_.enter_context(store.hold())
         from twofold._batch.flow import compute, prepare, report
 
         run = prepare(executor, input_path, store, options)
@@ -69,12 +70,12 @@ def run_batch(
         else:
             run.resumed = len(run.tasks)
             store.clear()
-        return report(run, output_path, options, began)
+        return report(run, shown(output_path), options, began)
 
 
-def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack) -> Executor:
+def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Sequence[int]) -> Executor:
     """Worker processes. The first one starts before anything slow is imported here: it has its own imports to do."""
-    workers = Workers(ref)
+    workers = Workers(ref, inherited)
     open_.callback(workers.end)
     import_pyarrow()
     from twofold._batch.executors.local import LocalExecutor

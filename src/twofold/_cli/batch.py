@@ -76,6 +76,23 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
 )
 @option("--overwrite", is_flag=True, help="Replace OUTPUT, whoever made it.")
 @option(
+    "--quarantine",
+    metavar="FILE",
+    help="Where rows without an answer go. Default: OUTPUT.twofold/quarantine.jsonl; a table needs this option.",
+)
+@option(
+    "--key",
+    metavar="COLUMN",
+    multiple=True,
+    help="In a table: the rows that have the same value in this column are updated, all others stay. May be repeated.",
+)
+@option(
+    "--state",
+    metavar="FOLDER",
+    default=".twofold/runs",
+    help="What must lie on this machine while OUTPUT does not. Default: .twofold/runs",
+)
+@option(
     "--row-timeout",
     "row_timeout_s",
     type=click.FloatRange(0, min_open=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,10 +57,11 @@ def is_stopped(pid: int) -> bool:
 
 
 class Workers:
-    """Starts the first worker when it is made."""
+    """Starts the first worker when it is made. They inherit these descriptors, and so hold the run's lock."""
 
-    def __init__(self, ref: ModelRef) -> None:
+    def __init__(self, ref: ModelRef, inherited: Sequence[int] = ()) -> None:
         self.ref = ref
+        self._inherited = inherited
         self.hands: dict[int, Hand] = {}
         self.facts: Message = {}
         """What the first worker that was ready said about the model."""
@@ -68,7 +70,7 @@ class Workers:
         self.start()
 
     def start(self) -> Hand:
-        worker = Worker.start(MODULE, {"model": self.ref.to_json()}, events=self._events)
+        worker = Worker.start(MODULE, {"model": self.ref.to_json()}, events=self._events, holds=self._inherited)
         hand = self.hands[worker.pid] = Hand(worker)
         return hand
 

@@ -6,23 +6,56 @@ store_of(values)        the same store in another process, from its `to_json`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final, cast
 
+from twofold._batch.places import is_url, shown
+from twofold._batch.stores.aside import Aside, aside_of
 from twofold._batch.stores.base import Assembly, Store
 from twofold._batch.stores.local import LocalStore, local_store, refuse_overlap
+from twofold._errors import UsageError
+from twofold._options import BatchOptions
 
 __all__ = ["Assembly", "LocalStore", "Store", "open_store", "refuse_overlap", "store_of"]
 
 KINDS: Final[dict[str, tuple[str, str]]] = {
     "local": ("twofold._batch.stores.local", "LocalStore"),
+    "sql": ("twofold._batch.stores.sql", "SqlStore"),
 }
 """Kind -> module and class; none is imported before it is used."""
 
 
-def open_store(output: str) -> Store:
-    """The store of an OUTPUT. UsageError for a name that is none."""
-    return local_store(output)
+def open_store(output: str, options: BatchOptions, inputs: Sequence[str] = ()) -> Store:
+    """The store of an OUTPUT. UsageError for a name that is none, and for options that do not go with it.
+
+    `inputs`: the local files that the run reads.
+    """
+    aside = None if options.quarantine is None else aside_of(options.quarantine, inputs, output)
+    if is_url(output):
+        from twofold._batch.databases import is_database
+
+        if is_database(output):
+            return _sql_store(output, options, aside)
+    if options.key:
+        raise UsageError(f"--key {options.key[0]} is for tables of a database, and {shown(output)!r} is none.")
+    return local_store(output, aside)
+
+
+def _sql_store(output: str, options: BatchOptions, aside: Aside | None) -> Store:
+    from twofold._batch.databases import location_of
+    from twofold._batch.stores.sql import SqlStore
+    from twofold._batch.stores.state import state_folder
+
+    location = location_of(output)
+    if not location.table:
+        raise UsageError(f"the output {shown(output)!r} is a query. Name a table: {location.kind}://…?table=NAME")
+    if aside is None:
+        raise UsageError(
+            f"the output {location.shown()!r} is a table, which has no place for rows that have no answer. Say where "
+            "they go: --quarantine bad.jsonl"
+        )
+    return SqlStore(location, state_folder(options.state, location.shown()), aside, options.key)
 
 
 def store_of(values: dict[str, Any]) -> Store:

@@ -48,6 +48,11 @@ class Store(Protocol):
         ...
 
     @property
+    def adds(self) -> bool:
+        """Rows are added to those that stand there, or take the place of those with their key."""
+        ...
+
+    @property
     def scratch(self) -> Path:
         """A folder of this machine for what is being written."""
         ...
@@ -58,6 +63,10 @@ class Store(Protocol):
 
     def quarantine(self) -> str:
         """Where the failing rows can be found, for people."""
+        ...
+
+    def of_run(self, run: str) -> Store:
+        """The same place for the parts of the run with this fingerprint: no other one sees them."""
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -79,8 +88,10 @@ class Store(Protocol):
         """What stands under the output's name now, as JSON, so that a change is seen; None when there is nothing."""
         ...
 
-    def sweep(self, names: Collection[str]) -> None:
-        """Make the places, and take away what a killed or an earlier run left. `names`: this run's parts."""
+    def sweep(self, names: Collection[str], schema: pa.Schema) -> None:
+        """Make the places, and take away what a killed or an earlier run left. `names`: this run's parts.
+
+        UsageError where what stands there cannot take rows of this schema."""
         ...
 
     def committed(self) -> set[str]:

@@ -19,11 +19,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twofold._batch.durable import commit, sync_file, sync_folder, write_whole
 from twofold._batch.formats import Format, find_format, format_of
 from twofold._batch.sinks import open_part, writing
+from twofold._batch.stores.aside import Aside
 from twofold._batch.stores.joined import joined_file
 from twofold._batch.stores.locks import LOCK, locked
 from twofold._errors import OutputError, OverwriteRefused, UsageError
@@ -45,6 +46,10 @@ class LocalStore:
     path: Path
     is_folder: bool
     format: Format
+    aside: Aside | None = None
+    """Where the user wants the failing rows; None: in the state."""
+
+    adds: ClassVar[bool] = False
 
     @property
     def header(self) -> bool:
@@ -67,8 +72,9 @@ class LocalStore:
         return self.state / "tmp"
 
     @property
-    def aside(self) -> Path:
-        return self.state / "quarantine.jsonl"
+    def _aside(self) -> Aside:
+        name = "quarantine.jsonl"
+        return self.aside or Aside(self.state / name, self.scratch / name)
 
     @property
     def _whole(self) -> Path:
@@ -79,7 +85,10 @@ class LocalStore:
         return f"{self.path}{os.sep}" if self.is_folder else str(self.path)
 
     def quarantine(self) -> str:
-        return str(self.aside)
+        return str(self._aside.path)
+
+    def of_run(self, run: str) -> LocalStore:  # noqa: ARG002 (the parts' names say it, and no writer outlives the lock)
+        return self
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -125,12 +134,12 @@ class LocalStore:
     def identity(self) -> Any:
         return _identity(self.path)
 
-    def sweep(self, names: Collection[str]) -> None:
+    def sweep(self, names: Collection[str], schema: pa.Schema) -> None:  # noqa: ARG002
         with writing(self.state):
             shutil.rmtree(self.scratch, ignore_errors=True)
             for folder in (self.scratch, self.parts, self.splits):
                 folder.mkdir(parents=True, exist_ok=True)
-            self.aside.unlink(missing_ok=True)
+            self._aside.remove()
             stems = {_stem(name) for name in names}
             for entry in self.splits.iterdir():
                 if entry.stem not in stems:
@@ -180,13 +189,7 @@ class LocalStore:
             sync_folder(self.parts)
 
     def put_aside(self, names: Iterable[str]) -> None:
-        pieces = [self._lines(name) for name in names]
-        if pieces:
-            with writing(self.aside):
-                whole = self.scratch / self.aside.name
-                _concatenate(pieces, whole)
-                sync_file(whole)
-                commit(whole, self.aside)
+        self._aside.write(self._lines(name).read_bytes() for name in names)
 
     def future_identity(self) -> Any:
         found = _identity(self._whole)
@@ -223,13 +226,6 @@ def _stem(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _concatenate(pieces: Sequence[Path], whole: Path) -> None:
-    with whole.open("wb") as target:
-        for path in pieces:
-            with path.open("rb") as source:
-                shutil.copyfileobj(source, target)
-
-
 def _identity(path: Path) -> Any:
     try:
         if path.is_dir():
@@ -253,17 +249,17 @@ def _foreign(state: Path) -> list[str]:
     return sorted(there)
 
 
-def local_store(output: str) -> LocalStore:
+def local_store(output: str, aside: Aside | None = None) -> LocalStore:
     """The output that a path names: one file by its suffix; a folder where the name ends with / or has no suffix."""
     path = Path(os.path.abspath(output))  # noqa: PTH100 (no links followed: the state stands beside the name given)
     names_folder = output.endswith(("/", os.sep)) or not path.suffix or (path.is_dir() and find_format(path) is None)
     if names_folder:
         if path.exists() and not path.is_dir():
             raise UsageError(f"the output {output!r} names a folder, and there is a file of that name. Choose another.")
-        return LocalStore(path, True, FOLDER_FORMAT)
+        return LocalStore(path, True, FOLDER_FORMAT, aside)
     if path.is_dir():
         raise UsageError(f"the output {output!r} is a folder. End its name with / for a folder of parts.")
-    return LocalStore(path, False, format_of(path))
+    return LocalStore(path, False, format_of(path), aside)
 
 
 def refuse_overlap(store: LocalStore, inputs: list[Path], given: str) -> None:

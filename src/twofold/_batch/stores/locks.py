@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from twofold._errors import UsageError
 __all__ = ["LOCK", "locked"]
 
 LOCK = "lock"
+DYING_S = 10.0
+"""How long the workers of a run that is dead may take to end."""
+LOOK_AGAIN_S = 0.02
 
 
 @contextmanager
@@ -32,17 +36,17 @@ def locked(state: Path, shown: str) -> Iterator[int]:
 
 def _lock(state: Path, shown: str) -> int:
     path = state / LOCK
+    until = time.monotonic() + DYING_S
     while True:
         state.mkdir(exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         if not _try_lock(descriptor):
             pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
             os.close(descriptor)
-            raise UsageError(
-                f"another run{f' (process {pid})' if pid else ''} is writing {shown!r} right now. "
-                "Wait for it, or stop it; then start this one again.",
-                pid=pid,
-            )
+            if time.monotonic() < until and pid.isdigit() and not _lives(int(pid)):
+                time.sleep(LOOK_AGAIN_S)  # its workers are on their way out
+                continue
+            raise _held(path, pid, shown)
         try:
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116 (else: removed before we had it)
                 os.ftruncate(descriptor, 0)
@@ -51,6 +55,45 @@ def _lock(state: Path, shown: str) -> int:
         except FileNotFoundError:
             pass
         os.close(descriptor)
+
+
+def _held(path: Path, pid: str, shown: str) -> UsageError:
+    then = "Wait for it, or stop it; then start this one again."
+    if pid.isdigit() and not _lives(int(pid)) and (workers := _holders(path)):
+        named = ", ".join(map(str, workers))
+        return UsageError(
+            f"a run that was writing {shown!r} is dead (process {pid}), and a worker of it still lives (process "
+            f"{named}). {then}",
+            pid=named,
+        )
+    return UsageError(
+        f"another run{f' (process {pid})' if pid else ''} is writing {shown!r} right now. {then}", pid=pid
+    )
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process on this machine; another machine's may hold the lock as well."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _holders(path: Path) -> list[int]:
+    """The processes that have this file open, where the system says so."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(entry) == str(path):  # noqa: PTH115
+                found.add(int(entry.parts[2]))
+        except OSError:
+            continue
+    return sorted(found - {os.getpid()})
 
 
 def _try_lock(descriptor: int) -> bool:

