@@ -30,10 +30,10 @@ format: .venv/.ready  ## put the code into the house style
 docs: .venv/.ready  ## the pages of docs/ as a site, in site/
 	@scripts/docs
 
-bench: .venv/.ready  ## measure both modes against hand-written code; writes docs/benchmarks.md (25 minutes)
+bench: .venv/.ready  ## measure both modes, and what holds under load; writes docs/benchmarks.md (50 minutes)
 	@scripts/bench
 
-loadgen: .venv/.ready  ## MLPerf's scenarios, unofficial; writes docs/benchmarks.md (22 minutes)
+loadgen: .venv/.ready  ## MLPerf's scenarios, unofficial; writes docs/benchmarks.md (10 minutes)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/bench.lock
 	@$(BIN)/python -m benchmarks.loadgen
 	@$(BIN)/python -m scripts.references

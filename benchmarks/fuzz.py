@@ -1,6 +1,6 @@
 """Requests that nobody would send: the server answers each in time, as it declares, and never with its own failure.
 
-    python -m benchmarks.fuzz [--bodies 200000] [--seconds 900] [--seed 1] [--only "OIP JSON"] [--block 17]
+    python -m benchmarks.fuzz [--quick] [--seed 1] [--only "OIP JSON"] [--block 17]
 
 Of each protocol as many, made out of good ones (values exchanged, names lost, bytes cut, headers of all kinds) and sent
 through sockets, in blocks. An answer must have a status and a content type that the server's OpenAPI document declares
@@ -28,11 +28,14 @@ from benchmarks.fuzzing.rules import Rules, check_good, get_json, oip_inputs
 from benchmarks.fuzzing.server import Server, serving
 from benchmarks.fuzzing.targets import Make, http_targets
 from benchmarks.fuzzing.wire import Wire, statuses_of, talk
+from benchmarks.results import OURS, Goal, Results
 
 __all__ = ["Fuzzer"]
 
 BLOCK = 500
 SCHEMA_EXAMPLES = 10  # of an operation, and as many that do not fit its schemas
+FULL, QUICK = (200_000, 900.0), (4_000, 60.0)  # requests; seconds that they may take
+GOOD = ("200", "OK")  # over HTTP, over gRPC
 GREW_MIB = 64  # what caches and allocators may take in the long run
 
 Counts = Counter[str]
@@ -111,56 +114,56 @@ class Fuzzer:
         return counts
 
 
-def _run(fuzzer: Fuzzer, server: Server, options: argparse.Namespace) -> bool:
-    """Whether nothing was found."""
+def _run(fuzzer: Fuzzer, server: Server, options: argparse.Namespace, results: Results) -> int:
+    """How many findings there were."""
     names = [options.only] if options.only else list(fuzzer.blocks)
-    until = time.monotonic() + options.seconds
+    bodies, seconds = QUICK if options.quick else FULL
+    until = time.monotonic() + seconds
     asked: Counts = Counter()
     statuses: dict[str, Counts] = defaultdict(Counter)
     findings = 0
     memory: list[float] = []
-    numbers = [options.block] if options.block is not None else range(-(-options.bodies // (BLOCK * len(names))))
+    numbers = [options.block] if options.block is not None else range(-(-bodies // (BLOCK * len(names))))
     for number in numbers:
         for name in names:
             if time.monotonic() > until:
                 break
+            again = f"--seed {options.seed} --only {name!r} --block {number}"
             try:
                 statuses[name] += fuzzer.block(name, f"{options.seed} {number}", BLOCK)
             except Exception as error:
                 findings += 1
                 told = " ".join([str(error), *getattr(error, "__notes__", ())])
-                print(f"FOUND by --seed {options.seed} --only {name!r} --block {number}: {told[:3000]}", flush=True)
+                print(f"FOUND by {again}: {told[:3000]}", flush=True)
             asked[name] += BLOCK
             if said := server.tracebacks():
                 findings += 1
-                print(
-                    f"FOUND by --seed {options.seed} --only {name!r} --block {number}, in the log: {said[-2500:]}",
-                    flush=True,
-                )
+                print(f"FOUND by {again}, in the log: {said[-2500:]}", flush=True)
         memory.append(server.memory_mib())
     _show(asked, statuses)
+    for name, count in asked.items():
+        results.add(
+            "requests", name, "", {"asked": [count], "answered with 200": [statuses[name][GOOD[name == "gRPC"]]]}
+        )
     kept = memory[min(len(memory) // 5, 5)]
-    print(f"memory of the server: {kept:.0f} MiB after the first blocks, {memory[-1]:.0f} MiB at the end")
-    if memory[-1] > kept + GREW_MIB:
-        findings += 1
-        print(f"FOUND: the memory grew by {memory[-1] - kept:.0f} MiB")
-    print(f"{asked.total():,} requests, {findings} findings")
-    return not findings
+    held = {"after the first blocks": [kept], "at the end": [memory[-1]]}
+    results.add("memory of the server", "all its processes", "MiB", held)
+    return findings + (memory[-1] > kept + GREW_MIB)
 
 
-def _openapi(server: Server) -> bool:
-    """Whether Schemathesis finds nothing, where it is installed."""
+def _openapi(server: Server, results: Results) -> int:
+    """What Schemathesis finds, where it is installed."""
     if find_spec("schemathesis") is None:
-        print("Schemathesis is not installed: left out")
-        return True
+        results.notes.append("Schemathesis was not installed.")
+        return 0
     try:
         statuses = ask_all(f"http://127.0.0.1:{server.port}", SCHEMA_EXAMPLES)
     except Exception as error:
         print(f"FOUND by Schemathesis: {str(error)[:3000]}", flush=True)
-        return False
-    shown = "  ".join(f"{status} {n:,}" for status, n in sorted(statuses.items()))
-    print(f"Schemathesis{statuses.total():>8,}   {shown}", flush=True)
-    return True
+        return 1
+    asked = {"asked": [statuses.total()], "answered with 200": [statuses["200"]]}
+    results.add("requests", "Schemathesis", "", asked)
+    return 0
 
 
 def _show(asked: Counts, statuses: dict[str, Counts]) -> None:
@@ -171,22 +174,24 @@ def _show(asked: Counts, statuses: dict[str, Counts]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bodies", type=int, default=200_000)
-    parser.add_argument("--seconds", type=float, default=900.0)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK[0]:,} requests")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--block", type=int)
+    parser.add_argument("--only", default="", help="one kind of requests")
+    parser.add_argument("--block", type=int, help="one block, as it is named where something was found")
     options = parser.parse_args()
     file = Path(__file__).parent / "fuzzing" / "models.py"
-    began = time.monotonic()
+    part = bool(options.only or options.block is not None)
+    began = time.perf_counter()
+    results = Results.begin("fuzz", 1, quick=options.quick or part)
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), file, MODELS) as server:
         fuzzer = Fuzzer(server.port, server.grpc_address, Path(folder) / "unpickled")
         try:
-            fine = _openapi(server) & _run(fuzzer, server, options)
+            findings = _openapi(server, results) + _run(fuzzer, server, options, results)
         finally:
             fuzzer.close()
-    print(f"took {time.monotonic() - began:.0f} s")
-    return 0 if fine else 1
+    results.add("all of them", "findings", "", {OURS: [findings]}, Goal(0))
+    results.save(time.perf_counter() - began)
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Row isolation: nobody gets another's answer, and nobody fails because of another's row.
 
-    python -m benchmarks.isolation [--requests 1000000]
+    python -m benchmarks.isolation [--quick]
 
 Every request carries numbers that no other has, and its answer must be made of just these. Among them are rows that
 the model refuses, rows on which it breaks, lists with both in them, callers that hang up while they wait, and
@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.overload import BODIES
+from benchmarks.results import OURS, Goal, Results
 from benchmarks.servers import serving
 
 TAGS: Final = Path(__file__).parent / "tags.py"
 CONNECTIONS: Final = 128
 LAYOUTS: Final = (("tag", "--inline"), ("tag_columns", "--isolate"))
+TITLES: Final = {"--inline": "server processes compute", "--isolate": "model processes"}
 
 
 def expected(number: int) -> Any:
@@ -142,9 +144,10 @@ class _Run:
         await self._over.wait()
 
 
-def isolation(requests: int, seed: int = 1) -> tuple[int, list[str]]:
-    """How many answers were wrong, and some of them. Prints what was seen."""
+def isolation(requests: int, seed: int = 1, *, results: Results | None = None) -> tuple[int, list[str]]:
+    """How many answers were wrong, and some of them. Prints what was seen, and notes it in `results`."""
     wrong, examples = 0, []
+    runs: dict[str, _Run] = {}
     for at, (model, layout) in enumerate(LAYOUTS):
         run = _Run(requests // len(LAYOUTS), seed + at)
         began = time.perf_counter()
@@ -154,16 +157,31 @@ def isolation(requests: int, seed: int = 1) -> tuple[int, list[str]]:
         print(f"{layout}: {seen}; {run.wrong} wrong; {time.perf_counter() - began:.0f} s", flush=True)
         wrong += run.wrong
         examples += run.examples[:10]
+        runs[TITLES[layout]] = run
+    if results is not None:
+        _note(results, runs, requests // len(LAYOUTS))
     return wrong, examples
+
+
+def _note(results: Results, runs: dict[str, _Run], requests: int) -> None:
+    group = f"rows of {requests:,} requests to each"
+    kinds = dict.fromkeys(kind for run in runs.values() for kind, _ in run.seen.most_common())
+    for kind in kinds:
+        results.add(group, kind.replace("_", " "), "rows", {title: [run.seen[kind]] for title, run in runs.items()})
+    wrong = {OURS: [float(sum(run.wrong for run in runs.values()))]}
+    results.add("all of them", "wrong answers, or none", "rows", wrong, Goal(0))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--quick", action="store_true", help="20,000 requests")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    wrong, examples = isolation(given.requests, given.seed)
+    began = time.perf_counter()
+    results = Results.begin("isolation", 1, quick=given.quick)
+    wrong, examples = isolation(20_000 if given.quick else 1_000_000, given.seed, results=results)
     print("\n".join(examples), file=sys.stderr)
+    results.save(time.perf_counter() - began)
     return 1 if wrong else 0
 
 

@@ -4,8 +4,9 @@
 
 SingleStream: one query at a time. Offline: all at once. Server: queries fall due at random (Poisson); the largest
 rate is sought at which the 99th percentile keeps a bound, 10 times and 50 times the time of one row. Beside it stands
-the ceiling: what a queue with this model's t(n) could do at best (`benchmarks/queue_model.py`). Needs the package
-`mlcommons-loadgen`. Its runs are of 60 s, official ones of 600 s: these figures are not MLPerf results.
+the ceiling: what a queue with this model's t(n) could do at best (`benchmarks/queue_model.py`). The rate is sought with
+runs of 10 s, and is the one that a run of 60 s confirms. Needs the package `mlcommons-loadgen`. Official runs are of
+600 s: these figures are unofficial, and not MLPerf results.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import numpy as np
 
 from benchmarks.processes import HERE
 from benchmarks.queue_model import Cost, ceiling, line_through, peak
-from benchmarks.results import Goal, Results
+from benchmarks.results import OURS, Goal, Results
 from twofold._columns import Batch
 from twofold._errors import RowFailure
 from twofold._model import Model, load
@@ -44,8 +45,10 @@ MODEL = HERE / "dense.py"
 MOST_ROWS = 64
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 BOUNDS = (10, 50)
-GOALS = {10: 0.9, 50: 0.9}
+OF_CEILING = {10: 0.9}
 OUTRIGHT = {50: 0.85}
+SEEK_SHARE = 1 / 6  # of the length of a run, while the rate is sought
+CONFIRMATIONS, LESS = 5, 0.98
 TOKEN = "benchmark"
 WORKER = """
 import sys
@@ -224,23 +227,37 @@ def run(sut: Sut, scenario: str, seconds: float, **settings: float) -> Run:
     return Run(valid, figure, float(p99[1]) / 1e9)
 
 
-def largest_rate(at_rate: Callable[[float], Run], first: float, steps: int) -> float:
-    """Queries/s of the largest rate whose run is valid, within 2 %, from a first guess on."""
-    low, high, rate, best = 0.0, float("inf"), first, 0.0
+AtRate = Callable[[float, float], Run]  # queries/s, seconds
+
+
+def _told(found: Run, rate: float, seconds: float) -> Run:
+    print(
+        f"    {rate:8.1f}/s asked for {seconds:.0f} s, {found.figure:8.1f}/s done, p99 {found.p99_s * 1e3:.1f} ms, "
+        f"{'valid' if found.valid else 'not valid'}",
+        flush=True,
+    )
+    return found
+
+
+def largest_rate(at_rate: AtRate, first: float, steps: int, seconds: float) -> float:
+    """Queries/s of the largest rate whose run is valid, within 2 %, from a first guess on: sought with shorter runs,
+    confirmed by a whole one. 0 where none is."""
+    low, high, rate = 0.0, float("inf"), first
     for _ in range(steps):
-        found = at_rate(rate)
-        print(
-            f"    {rate:8.1f}/s asked, {found.figure:8.1f}/s done, p99 {found.p99_s * 1e3:.1f} ms, {found.valid}",
-            flush=True,
-        )
-        if found.valid:
-            low, best = rate, found.figure
+        if _told(at_rate(rate, seconds * SEEK_SHARE), rate, seconds * SEEK_SHARE).valid:
+            low = rate
         else:
             high = rate
         if high < 1.02 * low:
             break
-        rate = (low + high) / 2 if high < float("inf") and low else rate * (1.05 if found.valid else 0.93)
-    return best
+        rate = (low + high) / 2 if high < float("inf") and low else rate * (1.05 if low else 0.93)
+    rate = low or rate
+    for _ in range(CONFIRMATIONS):
+        found = _told(at_rate(rate, seconds), rate, seconds)
+        if found.valid:
+            return found.figure
+        rate *= LESS
+    return 0.0
 
 
 @contextmanager
@@ -264,31 +281,31 @@ def scenarios(results: Results, seconds: float, steps: int) -> None:
     with _system(model) as sut:
         run(sut, "Offline", 1.0, offline_expected_qps=peak(cost, MOST_ROWS))  # the Service learns t(n)
         single = run(sut, "SingleStream", seconds, single_stream_expected_latency_ns=int(one_row_s * 1e9))
-        results.add(group, "SingleStream, p90", "ms", {"twofold": [single.figure * 1e3], "model": [one_row_s * 1e3]})
+        results.add(group, "SingleStream, p90", "ms", {OURS: [single.figure * 1e3], "the model": [one_row_s * 1e3]})
         offline = run(sut, "Offline", seconds, offline_expected_qps=peak(cost, MOST_ROWS)).figure
-        results.add(group, "Offline", "/s", {"twofold": [offline], "ceiling": [peak(cost, MOST_ROWS)]})
+        results.add(group, "Offline", "/s", {OURS: [offline], "ceiling": [peak(cost, MOST_ROWS)]})
         for factor in BOUNDS:
             bound_s = factor * one_row_s
 
-            def at_rate(rate: float, bound_s: float = bound_s) -> Run:
+            def at_rate(rate: float, run_s: float, bound_s: float = bound_s) -> Run:
                 return run(
-                    sut, "Server", seconds, server_target_qps=rate, server_target_latency_ns=int(bound_s * 1e9),
+                    sut, "Server", run_s, server_target_qps=rate, server_target_latency_ns=int(bound_s * 1e9),
                     server_target_latency_percentile=0.99,
                 )  # fmt: skip
 
             best = ceiling(bound_s, cost, MOST_ROWS)
-            found = largest_rate(at_rate, best * offline / peak(cost, MOST_ROWS), steps)
-            shares = {"twofold": [found / offline], "ceiling": [best / peak(cost, MOST_ROWS)]}
-            what = f"Server/Offline at a p99 of {factor}x one row"
-            results.add(group, what, "", shares, Goal(GOALS[factor], "ceiling", at_least=True))
-            if factor in OUTRIGHT:
-                results.add(group, f"{what}, outright", "", {"twofold": [found / offline]},
-                            Goal(OUTRIGHT[factor], at_least=True))  # fmt: skip
+            found = largest_rate(at_rate, best * offline / peak(cost, MOST_ROWS), steps, seconds)
+            what = f"Server at a p99 of {factor}x one row"
+            results.add(group, what, "/s", {OURS: [found], "ceiling": [best]})
+            shares = {OURS: [found / offline], "ceiling": [best / peak(cost, MOST_ROWS)]}
+            over = {factor: Goal(limit, "ceiling", at_least=True) for factor, limit in OF_CEILING.items()}
+            outright = {factor: Goal(limit, at_least=True) for factor, limit in OUTRIGHT.items()}
+            results.add(group, f"{what}, over Offline", "", shares, {**over, **outright}[factor])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="runs of 3 s, few steps")
+    parser.add_argument("--quick", action="store_true", help="runs of 3 s, a few steps")
     quick = parser.parse_args().quick
     try:
         import mlperf_loadgen  # noqa: F401
@@ -296,7 +313,7 @@ def main() -> None:
         raise SystemExit("This needs LoadGen: pip install mlcommons-loadgen") from None
     results = Results.begin("loadgen", 1, quick=quick)
     began = time.perf_counter()
-    scenarios(results, 3.0 if quick else 60.0, 5 if quick else 10)
+    scenarios(results, 3.0 if quick else 60.0, 3 if quick else 8)
     results.save(time.perf_counter() - began)
 
 

@@ -7,7 +7,8 @@ from benchmarks.results import FOLDER, OURS, Measure, Results, goal_text, load, 
 
 __all__ = ["breakdown", "figures", "headlines"]
 
-NAMES = ("realtime", "protocols", "peers", "heavy", "bulk", "batch", "loadgen")
+NAMES = ("realtime", "protocols", "peers", "heavy", "bulk", "batch", "overload", "slowloris", "isolation", "restarts",
+         "fuzz", "loadgen")  # fmt: skip
 TEXTS = {
     "realtime": """## Real time
 Each server answers the same requests of one row over HTTP on this machine. *By hand* is the least server that gives the
@@ -24,8 +25,9 @@ that answers each gRPC message with itself on the same HTTP/2 engine, and one ro
 mosec with two processes that compute and its dynamic batching (`benchmarks/mosec_app.py`); both cores, load from wrk.
 """,
     "heavy": """## A heavy model
-Two model processes, a model that needs 10 ms of a core for each row and no less in a batch: a stand-in for an embedding
-of a text. *One row a call* is `--batch-rows 1` (`benchmarks/heavy.py`).
+Two model processes, a model that needs about 10 ms of a core for each row and no less in a batch: MiniLM, an embedding
+of a text (`benchmarks/embedding.py`). *One row a call* is `--batch-rows 1`; *two bare loops* are two processes that
+call the model row by row and nothing else (`benchmarks/heavy.py`).
 """,
     "bulk": """## Bulk
 A body of 1,000 rows, answered in its own form, by a server process that computes inline. *The model* is one call of
@@ -38,9 +40,30 @@ per core with an ONNX session of its own, one writer; for the article's function
 and leaves half a file when killed. *pandas* is a plain loop over pieces as DataFrames, with an ONNX session that uses
 all cores. All write the same rows and columns.
 
-What twofold does beyond the loop: it starts two processes (about 0.2 s more until the first row is computed), checks
-every value (60 to 75 ns a row of 30), and commits parts from which a killed run goes on, with a record and a
+What twofold does beyond the loop: it starts two processes{start},
+checks every value{check}, and commits parts from which a killed run goes on, with a record and a
 quarantine. The model's own time is the same on both sides.
+""",
+    "overload": """## Overload
+Requests at random moments, each with a deadline of 100 ms, at 0.5, 1 and 3 times the capacity, which is measured before
+and after in each round; the median of the rounds (`benchmarks/overload.py`). *The peak* is the most that was answered
+in time.
+""",
+    "slowloris": """## Slow and half-open connections
+1,000 of them, which send nothing, or a byte a second, beside 8 connections that ask; with them and without in turns
+(`benchmarks/slowloris.py`).
+""",
+    "isolation": """## Row isolation
+Every answer must be made of just its own row, among rows that are refused or break the model, lists, callers that hang
+up and deadlines that pass (`benchmarks/isolation.py`).
+""",
+    "restarts": """## Restarts under load
+The processes of a server are replaced again and again (SIGHUP) while busy connections and new ones ask
+(`benchmarks/restarts.py`).
+""",
+    "fuzz": """## Spoilt requests
+An answer must be one that the OpenAPI document declares, in time, and no failure of the server's
+(`benchmarks/fuzz.py`). A finding is one that is not.
 """,
     "loadgen": """## MLPerf's scenarios, unofficial
 MLPerf's LoadGen drives the Service in process (`benchmarks/loadgen.py`), with a dense network in one model process.
@@ -62,8 +85,27 @@ def figures() -> str:
     found = [load(name) for name in NAMES if (FOLDER / f"{name}.json").exists()]
     parts = []
     for results in found:
-        parts += [TEXTS[results.name], *_tables(results), *(f"{note}\n" for note in results.notes)]
+        parts += [_text(results), *_tables(results), *(f"{note}\n" for note in results.notes)]
     return "\n".join([*parts, "## The machine", *(_machine(results) for results in found)])
+
+
+def _text(results: Results) -> str:
+    """What a section begins with. Its figures are those of the results, where there are some."""
+    text = TEXTS[results.name]
+    if results.name != "batch":
+        return text
+    start = _measure(results, "start", "1,000 payments, whole process")
+    more_s = start.figure(OURS) - start.figure("by hand")
+    found = {"start": f" (1,000 rows take {shown(more_s)} s more from start to end)", "check": ""}
+    if (FOLDER / "breakdown.json").exists():
+        check = _measure(load("breakdown"), "one row of a batch, fraud model", "coerce: each column checked")
+        side = next(iter(check.sides))
+        found["check"] = f" ({check.shown(side)} {check.unit} a row)"
+    return text.format(**found)
+
+
+def _measure(results: Results, group: str, what: str) -> Measure:
+    return next(m for m in results.measures if m.group == group and m.what == what)
 
 
 def breakdown() -> str:
@@ -76,12 +118,19 @@ def headlines() -> str:
     """The few figures that the README shows."""
     lines = ["| a 30-feature model of 100 trees, ONNX | twofold | by hand | FastAPI / pandas |", "|---|---:|---:|---:|"]
     for name, group, what, label in HEADLINES:
-        measure = next(m for m in load(name).measures if m.group == group and m.what == what)
+        measure = _measure(load(name), group, what)
         cells = []
         for sides in ((OURS,), ("by hand",), ("FastAPI", "pandas")):
             side = next((side for side in sides if side in measure.sides), None)
             cells.append(f"{shown(measure.figure(side))} {measure.unit}" if side else "")
         lines.append(f"| {' | '.join([label, *cells])} |")
+    rows = _measure(load("batch"), *HEADLINES[2][1:3])
+    ratio = f"{rows.ratio(OURS, 'by hand'):.2f}"
+    assert rows.goal is not None
+    lines += [
+        "",
+        f"Batch of 5 M rows takes {ratio}x the time of the code by hand here; its goal is {rows.goal.limit:g}x.",
+    ]
     return "\n".join(lines)
 
 
@@ -104,8 +153,8 @@ def _table(group: str, measures: list[Measure], *, verdict: bool) -> str:
     heads += ["goal"] if has_goals else []
     lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for measure in measures:
-        cells = [f"{measure.what}, {measure.unit}"]
-        cells += [shown(measure.figure(side)) if side in measure.sides else "" for side in sides]
+        cells = [f"{measure.what}, {measure.unit}" if measure.unit else measure.what]
+        cells += [measure.shown(side) if side in measure.sides else "" for side in sides]
         for side in others:
             both = side in measure.sides and OURS in measure.sides and measure.figure(side)
             cells.append(f"{measure.ratio(OURS, side):.2f}" if both else "")

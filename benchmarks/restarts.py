@@ -1,9 +1,11 @@
-"""Restarts under load: `python -m benchmarks.restarts --restarts 200`.
+"""Restarts under load.
+
+    python -m benchmarks.restarts [--quick]
 
 A server of two processes answers busy connections (each asks again as soon as it is answered, and begins anew only
 where an answer says `Connection: close`), and new connections which come all the time and ask once. Meanwhile SIGHUP
 has its processes replaced again and again. Anything but a 200 is a failed request: a reset, an end of the connection
-without an answer, an error. Prints what was counted; exits with 1 when a request failed.
+without an answer, an error. Exit code 1 when a request failed.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from benchmarks.processes import EVEN, TWOFOLD
+from benchmarks.results import Goal, Results
 
 BODY = b'{"number": 7}'
 REQUEST = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -28,6 +31,7 @@ REQUEST = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\
 )
 LENGTH = re.compile(rb"content-length: (\d+)\r\n", re.IGNORECASE)
 ANSWER_S = 30.0
+PROCESSES = 2
 PAUSE_S = 0.005  # between two new connections of one newcomer
 
 
@@ -40,7 +44,8 @@ class Counted:
     failed: Counter[str] = field(default_factory=Counter)
 
 
-async def main(restarts: int, workers: int, busy: int, newcomers: int) -> int:
+async def measure(results: Results, restarts: int, workers: int, busy: int, newcomers: int) -> int:
+    """How many requests failed."""
     async with _server(workers) as (process, port, lines):
         on_busy, on_new = Counted(), Counted()
         over = asyncio.Event()
@@ -59,13 +64,16 @@ async def main(restarts: int, workers: int, busy: int, newcomers: int) -> int:
         over.set()
         await asyncio.gather(*clients)
     seconds = time.perf_counter() - began
-    print(f"{done} restarts of a worker in {seconds:.0f} s")
-    for name, counted in (("busy", on_busy), ("new", on_new)):
-        print(
-            f"{name} connections: {counted.answered} requests on {counted.connections} connections, "
-            f"{sum(counted.failed.values())} failed {dict(counted.failed) or ''}"
-        )
-    return 1 if on_busy.failed or on_new.failed else 0
+    group = f"{done} restarts of a server process in {seconds:.0f} s"
+    sides = {f"{busy} busy connections": on_busy, "new connections": on_new}
+    add = results.add
+    add(group, "requests answered", "", {side: [counted.answered] for side, counted in sides.items()})
+    add(group, "connections", "", {side: [counted.connections] for side, counted in sides.items()})
+    failed = {side: sum(counted.failed.values()) for side, counted in sides.items()}
+    for side, count in failed.items():
+        add(group, f"requests failed, {side}", "", {side: [count]}, Goal(0, side=side))
+    print({**on_busy.failed, **on_new.failed} or "", file=sys.stderr)
+    return sum(failed.values())
 
 
 @asynccontextmanager
@@ -129,11 +137,19 @@ async def _ask(port: int, counted: Counted, more: Callable[[], bool]) -> None:
             writer.close()
 
 
-if __name__ == "__main__":
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--restarts", type=int, default=200, help="how many processes are replaced, at least")
-    parser.add_argument("--workers", type=int, default=2, help="server processes")
+    parser.add_argument("--quick", action="store_true", help="20 restarts")
     parser.add_argument("--busy", type=int, default=16, help="connections that ask again and again")
     parser.add_argument("--newcomers", type=int, default=4, help="clients that ask once on each new connection")
     given = parser.parse_args()
-    raise SystemExit(asyncio.run(main(given.restarts, given.workers, given.busy, given.newcomers)))
+    began = time.perf_counter()
+    results = Results.begin("restarts", 1, quick=given.quick)
+    restarts = 20 if given.quick else 200
+    failed = asyncio.run(measure(results, restarts, PROCESSES, given.busy, given.newcomers))
+    results.save(time.perf_counter() - began)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -17,6 +17,7 @@ __all__ = ["FOLDER", "Goal", "Measure", "Results", "load", "median"]
 FOLDER = Path(__file__).parent / "results"
 QUICK = FOLDER / "quick"  # of short runs: not kept in git, and in no page
 OURS = "twofold"
+COUNTS = ("", "rows")  # units of what is counted
 median = statistics.median
 
 
@@ -40,6 +41,11 @@ class Measure(msgspec.Struct, kw_only=True):
 
     def figure(self, side: str) -> float:
         return median(self.sides[side])
+
+    def shown(self, side: str) -> str:
+        """The figure for people; a count as it is."""
+        figure = self.figure(side)
+        return f"{figure:,.0f}" if self.unit in COUNTS and figure % 1 == 0 else shown(figure)
 
     def ratio(self, side: str, over: str) -> float:
         return self.figure(side) / self.figure(over) if self.figure(over) else float("inf")
@@ -74,10 +80,10 @@ class Results(msgspec.Struct, kw_only=True):
         self, group: str, what: str, unit: str, sides: Mapping[str, Sequence[float]], goal: Goal | None = None
     ) -> None:
         """Note a figure, and print it."""
-        rounded = {side: [float(f"{value:.4g}") for value in values] for side, values in sides.items()}
+        rounded = {side: [_rounded(value) for value in values] for side, values in sides.items()}
         measure = Measure(group=group, what=what, unit=unit, sides=rounded, goal=goal)
         self.measures.append(measure)
-        figures = "  ".join(f"{side} {shown(measure.figure(side))}" for side in rounded)
+        figures = "  ".join(f"{side} {measure.shown(side)}" for side in rounded)
         ratios = "  ".join(f"{measure.ratio(OURS, s):.2f}x {s}" for s in rounded if s != OURS and OURS in rounded)
         goal_is = goal_text(measure, verdict=not self.quick)
         print(f"{group}: {what} ({unit}):  {figures}  |  {ratios}  {goal_is}", flush=True)
@@ -94,6 +100,11 @@ class Results(msgspec.Struct, kw_only=True):
 
 def load(name: str) -> Results:
     return msgspec.json.decode((FOLDER / f"{name}.json").read_bytes(), type=Results)
+
+
+def _rounded(value: float) -> float:
+    """Four digits; a count keeps all of its own."""
+    return float(f"{value:.4g}") if value % 1 else float(value)
 
 
 def shown(value: float) -> str:

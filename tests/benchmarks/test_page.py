@@ -35,5 +35,11 @@ def test_a_quick_run_says_nothing_of_a_goal(tmp_path, monkeypatch, capsys) -> No
         assert f"≤ 1{verdict} |" in "".join(_tables(results))
 
 
+def test_counts_are_shown_as_they_are() -> None:
+    results = Results(name="n", quick=True, rounds=1, machine=this_machine())
+    results.add("g", "answered", "rows", {"twofold": [487_123], "FastAPI": [0]})
+    assert [results.measures[0].shown(side) for side in ("twofold", "FastAPI")] == ["487,123", "0"]
+
+
 def test_three_digits() -> None:
     assert [shown(value) for value in (0.5, 12.345, 123.4, 45678.0)] == ["0.50", "12.3", "123", "45,700"]
