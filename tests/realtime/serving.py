@@ -49,6 +49,7 @@ def serving(
     drain_s: float = 10.0,
     grpc: bool = False,
     around: Sequence[Any] = (),
+    access_log: bool = False,
     **options: Any,
 ) -> Iterator[Served]:
     """Models served over HTTP (with `grpc`, over gRPC too) on free ports, in a thread with an event loop of its own."""
@@ -68,7 +69,9 @@ def serving(
         if listening_grpc is not None:
             from twofold._realtime.grpc.server import serve_grpc
 
-            also.append(serve_grpc(catalog, listening_grpc, stop=stop, drain_s=drain_s, access=access))
+            also.append(
+                serve_grpc(catalog, listening_grpc, stop=stop, drain_s=drain_s, access=access, access_log=access_log)
+            )
         await asyncio.gather(
             *also,
             serve_http(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import gzip
-import socket
+import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -22,14 +21,23 @@ grpc = pytest.importorskip("grpc")
 zttp = pytest.importorskip("zttp")
 pytest.importorskip("google.protobuf")
 
+from tests.realtime.grpc_calls import (  # noqa: E402
+    SERVICE,
+    Request,
+    ask,
+    call,
+    described,
+    infer_method,
+    numbers,
+    raw_request,
+    refused,
+)
 from twofold._realtime.grpc import connection, methods  # noqa: E402
-from twofold._realtime.grpc.calls import CallRefused, message_of, timeout_s  # noqa: E402
+from twofold._realtime.grpc.calls import message_of  # noqa: E402
 from twofold._realtime.grpc.connection import GrpcConnection  # noqa: E402
-from twofold._realtime.grpc.messages import HEALTH, message_class  # noqa: E402
+from twofold._realtime.grpc.messages import HEALTH  # noqa: E402
 from twofold._realtime.http.access import Access, Keys  # noqa: E402
-
-Request = message_class("ModelInferRequest")
-SERVICE = "inference.GRPCInferenceService"
+from twofold._realtime.logs import ACCESS  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -42,56 +50,6 @@ def served() -> Iterator[Served]:
 def channel(served: Served) -> Iterator[Any]:
     with grpc.insecure_channel(f"127.0.0.1:{served.grpc_port}") as found:
         yield found
-
-
-def serialized(message: Any) -> bytes:
-    return bytes(message.SerializeToString())
-
-
-def infer_method(channel: Any) -> Any:
-    return channel.unary_unary(f"/{SERVICE}/ModelInfer", serialized, message_class("ModelInferResponse").FromString)
-
-
-def call(channel: Any, method_name: str, of: str = SERVICE, /, **options: Any) -> Any:
-    package = of.rpartition(".")[0]
-    kind = {"Check": "HealthCheck", "Watch": "HealthCheck"}.get(method_name, method_name)
-    request, answer = message_class(f"{kind}Request", package), message_class(f"{kind}Response", package)
-    make = channel.unary_stream if method_name == "Watch" else channel.unary_unary
-    method = make(f"/{of}/{method_name}", serialized, answer.FromString)
-    timeout = options.pop("timeout", 10)
-    return method(request(**options), timeout=timeout)
-
-
-def ask(channel: Any, request: Any, **options: Any) -> Any:
-    answer = message_class("ModelInferResponse")
-    method = channel.unary_unary(
-        f"/{SERVICE}/ModelInfer", lambda message: message.SerializeToString(), answer.FromString
-    )
-    return method(request, timeout=options.pop("timeout", 10), **options)
-
-
-def refused(channel: Any, request: Any, **options: Any) -> tuple[str, str]:
-    with pytest.raises(grpc.RpcError) as caught:
-        ask(channel, request, **options)
-    return caught.value.code().name, caught.value.details()
-
-
-def described(name: str, n_rows: int = 1) -> dict[str, Any]:
-    return {"name": name, "datatype": ROW[name]["datatype"], "shape": [n_rows, *ROW[name]["shape"][1:]]}
-
-
-def raw_request(n_rows: int = 1, **more: Any) -> Any:
-    return Request(
-        model_name="same",
-        inputs=[described(name, n_rows) for name in CONTENTS],
-        raw_input_contents=[content * n_rows for content in CONTENTS.values()],
-        **more,
-    )
-
-
-def numbers(*values: int, model: str = "parity", name: str = "number", **more: Any) -> Any:
-    tensor = {"name": name, "datatype": "INT64", "shape": [len(values)], "contents": {"int64_contents": values}}
-    return Request(model_name=model, inputs=[tensor], **more)
 
 
 TYPED: dict[str, dict[str, Any]] = {
@@ -125,11 +83,11 @@ def test_server_and_model_say_what_they_are(served: Served, channel: Any) -> Non
     assert found.inputs == found.outputs
 
 
-@pytest.mark.parametrize("method", ["ModelReady", "ModelMetadata"])
-def test_a_model_or_version_that_is_not_there(channel: Any, method: str) -> None:
+def test_a_model_or_version_that_is_not_there(channel: Any) -> None:
     for asked in ({"name": "nope"}, {"name": "parity", "version": "1"}):
+        assert not call(channel, "ModelReady", **asked).ready
         with pytest.raises(grpc.RpcError) as caught:
-            call(channel, method, **asked)
+            call(channel, "ModelMetadata", **asked)
         assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
@@ -262,6 +220,64 @@ def test_compressed_messages_are_read(channel: Any) -> None:
         assert set(found.outputs[0].contents.bytes_contents) == {b"Even"}
 
 
+def test_compressed_messages_do_not_hold_the_loop(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def watched(*arguments: Any) -> bytes:
+        threads.append(threading.current_thread().name)
+        return message_of(*arguments)
+
+    monkeypatch.setattr(connection, "message_of", watched)
+    ask(channel, numbers(*range(1000, 3000, 2)), compression=grpc.Compression.Gzip)
+    ask(channel, numbers(7))
+    assert threads[0] != "server"
+    assert threads[1] == "server"
+
+
+def test_the_id_of_a_call_comes_back(channel: Any) -> None:
+    method = infer_method(channel)
+    mine = (("x-request-id", "mine"),)
+    _, done = method.with_call(numbers(7), metadata=mine, timeout=10)
+    assert dict(done.initial_metadata())["x-request-id"] == "mine"
+    _, done = method.with_call(numbers(7), timeout=10)
+    assert "x-request-id" not in dict(done.initial_metadata())
+    with pytest.raises(grpc.RpcError) as caught:
+        method(numbers(66), metadata=mine, timeout=10)
+    assert ("x-request-id", "mine") in (*caught.value.initial_metadata(), *caught.value.trailing_metadata())
+    with pytest.raises(grpc.RpcError) as caught:
+        method(numbers(66), timeout=10)
+    made = dict((*caught.value.initial_metadata(), *caught.value.trailing_metadata()))["x-request-id"]
+    assert len(made) == 16
+
+
+def test_a_failing_call_is_logged_with_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        serving(models.parity, grpc=True) as served,
+        grpc.insecure_channel(f"127.0.0.1:{served.grpc_port}") as channel,
+    ):
+        assert refused(channel, numbers(66), metadata=(("x-request-id", "mine"),))[0] == "INTERNAL"
+    assert [getattr(record, "request_id", "") for record in caplog.records] == ["mine"]
+
+
+def test_the_access_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, ACCESS)
+    with (
+        serving(models.parity, grpc=True, access_log=True, access=Access(keys=Keys(["one"]))) as served,
+        grpc.insecure_channel(f"127.0.0.1:{served.grpc_port}") as channel,
+    ):
+        key = ("authorization", "Bearer one")
+        ask(channel, numbers(7), metadata=(key, ("x-request-id", "mine")))
+        refused(channel, numbers(13), metadata=(key,))
+        refused(channel, numbers(7))
+    said = [record.getMessage().split(maxsplit=1)[1] for record in caplog.records if record.name == ACCESS]
+    first, second, third = said
+    assert re.fullmatch(r'"gRPC /inference.GRPCInferenceService/ModelInfer" 0 ok [0-9.]+ ms [0-9]+ bytes mine', first)
+    assert '" 3 invalid_argument ' in second
+    assert '" 16 unauthenticated ' in third
+    records = [record for record in caplog.records if record.name == ACCESS]
+    assert [record.model for record in records] == ["parity", "parity", ""]  # type: ignore[attr-defined]
+
+
 def test_the_deadline_of_the_call_is_the_deadline(served: Served, channel: Any) -> None:
     waiting = numbers(3000, model="many_at_once", name="milliseconds")
     began = time.monotonic()
@@ -355,210 +371,3 @@ def test_draining_answers_what_is_in_flight_and_ends_the_rest(monkeypatch: pytes
         served.thread.join(5)
         assert not served.thread.is_alive()
         channel.close()
-
-
-# ---- HTTP/2, byte by byte
-
-
-class Client:
-    """An HTTP/2 client that does what it is told."""
-
-    def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self.http = zttp.Connection(zttp.CLIENT, protocol=zttp.HTTP2)
-        self.http.initiate_connection()
-        self.events: list[Any] = []
-
-    def request(self, body: bytes | None, *headers: tuple[bytes, bytes], method: bytes = b"POST") -> Any:
-        named = dict(headers)
-        given = [(b"host", b"x"), (b"content-type", named.pop(b"content-type", b"application/grpc"))]
-        path = named.pop(b"path", f"/{SERVICE}/ModelInfer".encode())
-        stream = self.http.send_request(method, path, b"2", [*given, *named.items()])
-        if body is not None:
-            stream.send_data(body)
-            stream.end_message()
-        self.flush()
-        return stream
-
-    def flush(self) -> None:
-        self.sock.sendall(self.http.data_to_send())
-
-    def until(self, kind: type) -> Any:
-        while True:
-            event = self.http.next_event()
-            if event is zttp.NEED_DATA:
-                self.flush()
-                data = self.sock.recv(1 << 16)
-                assert data, "the connection has ended"
-                self.http.receive_data(data)
-                continue
-            self.events.append(event)
-            if isinstance(event, kind):
-                return event
-
-
-@pytest.fixture
-def client(served: Served) -> Iterator[Client]:
-    found = Client(served.grpc_port)
-    yield found
-    found.sock.close()
-
-
-def framed(message: bytes, *, compressed: int = 0) -> bytes:
-    return bytes((compressed,)) + len(message).to_bytes(4, "big") + message
-
-
-def status_of(client: Client) -> int:
-    response = client.until(zttp.Response)
-    return int(dict(response.headers).get(b"grpc-status", b"-1"))
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"", 13),
-        (b"\0\0\0", 13),
-        (framed(b"x")[:-1], 13),
-        (framed(b"") + b"y", 13),
-        (framed(b"", compressed=1), 12),
-        (framed(b"\xff\xff"), 3),
-    ],
-)
-def test_bodies_that_are_no_message(client: Client, body: bytes, status: int) -> None:
-    client.request(body)
-    assert status_of(client) == status
-
-
-def test_requests_that_are_no_grpc(client: Client) -> None:
-    client.request(b"{}", (b"content-type", b"application/json"))
-    assert client.until(zttp.Response).status_code == 415
-    client.request(framed(b""), method=b"PUT")
-    assert client.until(zttp.Response).status_code == 415
-    client.request(framed(b""), (b"grpc-timeout", b"soon"))
-    assert status_of(client) == 3
-    client.request(framed(numbers(7).SerializeToString()))
-    assert client.until(zttp.Response).status_code == 200
-
-
-def test_what_is_no_http2(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.grpc_port), timeout=10) as sock:
-        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
-        while sock.recv(1 << 16):
-            pass
-
-
-def test_a_call_in_single_bytes(client: Client) -> None:
-    stream = client.request(None)
-    for byte in framed(numbers(8).SerializeToString()):
-        stream.send_data(bytes((byte,)))
-        client.flush()
-    stream.end_message()
-    client.flush()
-    answer = client.until(zttp.Data).data
-    assert message_class("ModelInferResponse").FromString(answer[5:]).outputs[0].contents.bytes_contents == [b"Even"]
-
-
-def test_a_cancelled_call_leaves_the_queue(served: Served, client: Client) -> None:
-    service = served.catalog["many_at_once"]
-    message = numbers(*[5000] * 100, model="many_at_once", name="milliseconds").SerializeToString()
-    stream = client.request(framed(message))
-    deadline = time.monotonic() + 5
-    while not service.rows_waiting and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert service.rows_waiting
-    stream.reset()
-    client.flush()
-    while service.rows_waiting and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not service.rows_waiting
-
-
-def test_a_connection_that_goes_away_leaves_the_queue(served: Served, client: Client) -> None:
-    service = served.catalog["many_at_once"]
-    message = numbers(*[5000] * 100, model="many_at_once", name="milliseconds").SerializeToString()
-    client.request(framed(message))
-    deadline = time.monotonic() + 5
-    while not service.rows_waiting and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert service.rows_waiting
-    client.sock.close()
-    while service.rows_waiting and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not service.rows_waiting
-
-
-def test_idle_and_incomplete_connections_end() -> None:
-    from twofold._realtime.grpc.server import GrpcServer
-
-    with serving(models.parity) as served:
-        listening = socket.create_server(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        found: list[GrpcServer] = []
-        loop: list[asyncio.AbstractEventLoop] = []
-
-        async def start() -> None:
-            found.append(GrpcServer(served.catalog, idle_s=0.3))
-            await found[0].start(listening)
-
-        def run() -> None:
-            loop.append(asyncio.new_event_loop())
-            loop[0].run_until_complete(start())
-            loop[0].run_forever()
-            loop[0].run_until_complete(found[0].drain(1))
-            loop[0].close()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            idle, incomplete = Client(port), Client(port)
-            idle.flush()
-            incomplete.request(None)
-            for client in (idle, incomplete):
-                client.until(zttp.GoAway)
-                client.sock.close()
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
-                while silent.recv(1000):
-                    pass
-        finally:
-            loop[0].call_soon_threadsafe(loop[0].stop)
-            thread.join(10)
-
-
-# ---- parts
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("1H", 3600), ("2M", 120), ("3S", 3), ("100m", 0.1), ("5u", 5e-6), ("7n", 7e-9)]
-)
-def test_timeouts(text: str, seconds: float) -> None:
-    assert timeout_s(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "1", "m", "-1m", "1.5S", "123456789S", "1s"])
-def test_timeouts_that_are_none(text: str) -> None:
-    with pytest.raises(CallRefused):
-        timeout_s(text)
-
-
-def test_compressed_bodies() -> None:
-    packed = gzip.compress(b"x" * 1000)
-    assert message_of(framed(packed, compressed=1), b"gzip", 1000) == b"x" * 1000
-    for body, most in ((packed, 999), (packed[:-9], 1000), (b"nonsense", 1000)):
-        with pytest.raises(CallRefused):
-            message_of(framed(body, compressed=1), b"gzip", most)
-
-
-def test_contents_of_every_number() -> None:
-    from twofold._realtime.oip.tensors import DTYPES, tensor_of
-    from twofold._signature import Bool, Field, Float, Int, Tensor
-
-    kinds: list[Any] = [
-        Bool(),
-        *(Int(b, signed=s) for b in (8, 16, 32, 64) for s in (True, False)),
-        *map(Float, (16, 32, 64)),
-    ]
-    for kind in kinds:
-        spec = tensor_of(Field("x", Tensor(kind, (2,))))
-        array = spec.from_bytes(b"\1" * 4 * DTYPES[spec.datatype].itemsize, [2, 2])
-        assert not isinstance(array, list)
-        assert (array.shape, array.dtype) == ((2, 2), spec.dtype)

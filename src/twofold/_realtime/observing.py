@@ -19,7 +19,8 @@ __all__ = ["Observers"]
 
 
 class Observers:
-    """Those of one process. `around`: ASGI apps around the server's, which every request passes, the last one first."""
+    """Those of one process. `around`: ASGI apps around the server's, which every request passes, the last one first.
+    `access_log`: whether calls that pass by no app are logged, too."""
 
     def __init__(self, options: ServeOptions, services: Sequence[Service]) -> None:
         """Raises OSError where the folder of the prediction log cannot be had."""
@@ -34,6 +35,7 @@ class Observers:
                 )
                 service.keep_in(log)
                 self._logs.append(log)
+        self.access_log = options.access_log
         if options.access_log:
             from twofold._realtime.http.access_log import AccessLog
 

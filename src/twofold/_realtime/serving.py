@@ -140,7 +140,14 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             around=observers.around,
         )
         await beside_grpc(
-            protocols, catalog, sockets, stop=stop, drain_s=options.drain_timeout_s, access=access, share=share
+            protocols,
+            catalog,
+            sockets,
+            stop=stop,
+            drain_s=options.drain_timeout_s,
+            access=access,
+            share=share,
+            access_log=observers.access_log,
         )
     finally:
         observers.close()
@@ -160,6 +167,7 @@ async def beside_grpc(
     drain_s: float,
     access: Access = ANYBODY,
     share: tuple[Board, int] | None = None,
+    access_log: bool = False,
 ) -> None:
     """Serve over HTTP, and over gRPC where there is a socket for it."""
     if "grpc" not in sockets:
@@ -168,7 +176,10 @@ async def beside_grpc(
     from twofold._realtime.grpc.server import serve_grpc
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve_grpc(catalog, sockets["grpc"], stop=stop, drain_s=drain_s, access=access, share=share))
+        of_grpc = serve_grpc(
+            catalog, sockets["grpc"], stop=stop, drain_s=drain_s, access=access, share=share, access_log=access_log
+        )
+        group.create_task(of_grpc)
         group.create_task(http)
 
 

@@ -113,6 +113,14 @@ class ThreadedServer:
             around=observers.around,
         )
         try:
-            await beside_grpc(protocols, catalog, self._sockets, stop=self._stop, drain_s=drain_s, access=access)
+            await beside_grpc(
+                protocols,
+                catalog,
+                self._sockets,
+                stop=self._stop,
+                drain_s=drain_s,
+                access=access,
+                access_log=observers.access_log,
+            )
         finally:
             observers.close()

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from twofold._realtime.batcher import Ticket
+from twofold._realtime.http.problems import new_request_id
+from twofold._realtime.service import Service
 
 __all__ = ["Call", "CallRefused", "Method", "Unit", "head_of", "message_of", "timeout_s"]
 
@@ -17,7 +19,9 @@ _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
 
 OK: Final = 0
+CANCELLED: Final = 1
 INVALID_ARGUMENT: Final = 3
+DEADLINE_EXCEEDED: Final = 4
 RESOURCE_EXHAUSTED: Final = 8
 UNIMPLEMENTED: Final = 12
 INTERNAL: Final = 13
@@ -33,7 +37,9 @@ class CallRefused(Exception):
 
 
 class Unit(Protocol):
-    """Who takes the answer of a call."""
+    """Who takes the answer of a call. `service`: whom it asks, told by the method."""
+
+    service: Service | None
 
     def succeed(self, message: bytes) -> None: ...
 
@@ -50,14 +56,21 @@ class Method(Protocol):
 class Call:
     """A call that is not answered yet."""
 
-    __slots__ = ("body", "cancelled", "connection", "encoding", "ended", "method", "stream_id", "ticket", "until")
+    __slots__ = (
+        "began", "body", "cancelled", "connection", "encoding", "ended", "method", "path", "request_id", "service",
+        "stream_id", "ticket", "until",
+    )  # fmt: skip
 
-    def __init__(self, connection: Any, stream_id: int, method: Method, encoding: bytes, until: float | None) -> None:
+    def __init__(self, connection: Any, stream_id: int, path: bytes, request_id: bytes, began: float) -> None:
         self.connection = connection
         self.stream_id = stream_id
-        self.method = method
-        self.encoding = encoding
-        self.until = until  # its deadline, by the loop's clock
+        self.path = path
+        self.request_id = request_id  # b"": it has none
+        self.began = began  # by the loop's clock, as its deadline is
+        self.until: float | None = None
+        self.method: Method | None = None
+        self.encoding = b""
+        self.service: Service | None = None
         self.body: bytes | bytearray = b""
         self.ended = False
         self.cancelled: Callable[[], None] | None = None
@@ -66,22 +79,29 @@ class Call:
     def succeed(self, message: bytes) -> None:
         if not self.ended:
             self.ended = True
-            self.connection.answer(self.stream_id, message)
+            self.connection.answer(self, message)
 
     def fail(self, status: int, message: str) -> None:
         if not self.ended:
             self.ended = True
-            self.connection.refuse(self.stream_id, status, message)
+            self.connection.refuse(self, status, message)
 
     def end(self) -> None:
         """All of its messages have been sent."""
         if not self.ended:
             self.ended = True
-            self.connection.end(self.stream_id)
+            self.connection.end(self)
+
+    def identify(self) -> str:
+        if not self.request_id:
+            self.request_id = new_request_id()
+        return self.request_id.decode()
 
     def lose(self) -> None:
         """Nobody waits for the answer any more."""
         self.ended = True
+        if self.service is not None:
+            self.service.counters.ended("client_gone")
         if self.ticket is not None:
             self.ticket.cancel()
         if self.cancelled is not None:

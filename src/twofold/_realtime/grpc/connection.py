@@ -13,10 +13,12 @@ from typing import Any, Final
 
 import zttp
 
+from twofold._realtime.grpc.arriving import Arriving
 from twofold._realtime.grpc.calls import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
     INTERNAL,
-    PREFIX_BYTES,
-    RESOURCE_EXHAUSTED,
+    OK,
     UNAUTHENTICATED,
     UNIMPLEMENTED,
     Call,
@@ -25,8 +27,8 @@ from twofold._realtime.grpc.calls import (
     head_of,
     message_of,
     status_trailers,
-    too_large,
 )
+from twofold._realtime.http.terms import REQUEST_ID, usable_request_id
 
 __all__ = ["ON_THE_WIRE_S", "GrpcConnection", "GrpcServerState"]
 
@@ -35,12 +37,14 @@ LOG = logging.getLogger("twofold")
 ANSWER_HEAD: Final = [(b"content-type", b"application/grpc")]
 ANSWER_END: Final = [(b"grpc-status", b"0")]
 CONTENT_TYPE: Final = b"application/grpc"
+COMPRESSED: Final = b"\1"  # how the body of such a message begins
 AUTHORIZATION: Final = b"authorization"
 OPEN: Final = (
     b"/grpc.health.v1.Health/",
     b"/inference.GRPCInferenceService/ServerLive",
     b"/inference.GRPCInferenceService/ServerReady",
 )
+NO_ERROR: Final = 0
 REFUSED_STREAM: Final = 7  # the client sends the call again, elsewhere
 ENHANCE_YOUR_CALM: Final = 11
 NO_LAST_STREAM: Final = 2**31 - 1
@@ -48,14 +52,16 @@ CALLS_A_CONNECTION: Final = 2000
 """Then the client is told to open another one, which gRPC does without losing a call: zttp takes 4,096 requests on one
 connection for a flood, and ends it."""
 ON_THE_WIRE_S: Final = 0.1
-MOST_MESSAGES: Final = 2
-"""How many messages of the largest size a connection may have coming in at once."""
 MOST_PARKED_BYTES: Final = 64 << 20
 """Answers that a client does not read. Beyond it the connection ends."""
 
 
 def _nobody() -> None:
     pass
+
+
+def _head(call: Call) -> list[tuple[bytes, bytes]]:
+    return [*ANSWER_HEAD, (REQUEST_ID, call.request_id)] if call.request_id else ANSWER_HEAD
 
 
 class GrpcServerState:
@@ -68,10 +74,13 @@ class GrpcServerState:
         max_message_bytes: int,
         idle_s: float,
         allow: Callable[[bytes], bool] | None = None,
+        log: Callable[[Call, int, int, object, float], None] | None = None,
     ) -> None:
-        """`allow`: whether a value of the header `authorization` may call (None: everybody may). Health is open."""
+        """`allow`: whether a value of the header `authorization` may call (None: everybody may). Health is open.
+        `log` is told of each call that has ended its status, bytes of its answer, who asked and the seconds it took."""
         self.methods = methods
         self.allow = allow
+        self.log = log
         self.max_message_bytes = max_message_bytes
         self.idle_s = idle_s
         self.connections: set[GrpcConnection] = set()
@@ -86,12 +95,12 @@ class GrpcConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._http = zttp.Connection(zttp.SERVER, protocol=zttp.HTTP2)
         self._calls: dict[int, Call] = {}
+        self._arriving = Arriving(state.max_message_bytes, self._late)
         self._flush_due = False
         self._last_accepted = NO_LAST_STREAM
         self._last_stream = 0
         self._n_calls = 0
         self._parked_bytes = 0
-        self._body_bytes = 0  # of messages that are not complete
         self._active_at = self._loop.time()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._closing = False
@@ -113,9 +122,10 @@ class GrpcConnection(asyncio.Protocol):
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
+        self._arriving.end()
         calls, self._calls = self._calls, {}
         for call in calls.values():
-            call.lose()
+            self._lose(call)
 
     def pause_writing(self) -> None:
         """The client does not read: neither do we, until it does."""
@@ -195,6 +205,7 @@ class GrpcConnection(asyncio.Protocol):
             self._transport.close()
             return
         self._flush()
+        self._arriving.watch()
 
     def _begin(self, request: Any) -> None:
         stream_id = request.stream_id
@@ -210,107 +221,128 @@ class GrpcConnection(asyncio.Protocol):
         if request.method != b"POST" or not headers.get(b"content-type", b"").startswith(CONTENT_TYPE):
             self._http.stream(stream_id).send_response(415, [(b"content-length", b"0")], end_stream=True)
             return
-        method = self._state.methods.get(request.path)
+        request_id = usable_request_id(headers[REQUEST_ID]) if REQUEST_ID in headers else b""
+        call = Call(self, stream_id, request.path, request_id, self._active_at)
+        if self._state.log is not None:
+            call.identify()
         try:
-            allow = self._state.allow
-            if allow is not None and not request.path.startswith(OPEN) and not allow(headers.get(AUTHORIZATION, b"")):
-                what = (
-                    "The key is not one that this server knows"
-                    if AUTHORIZATION in headers
-                    else "This server asks for a key"
-                )
-                raise CallRefused(UNAUTHENTICATED, f"{what}: send authorization: Bearer KEY.")
-            if method is None:
-                raise CallRefused(UNIMPLEMENTED, f"There is no method {request.path[:200].decode('latin-1')}.")
-            encoding, left_s = head_of(headers)
+            self._admit(call, headers)
         except CallRefused as refused:
-            self.refuse(stream_id, refused.status, str(refused))
+            call.fail(refused.status, str(refused))
             return
-        until = None if left_s is None else self._loop.time() + left_s
-        self._calls[stream_id] = Call(self, stream_id, method, encoding, until)
+        self._calls[stream_id] = call
+        self._arriving.add(call)
         if request.end_stream:
             self._start(stream_id)
+
+    def _admit(self, call: Call, headers: Mapping[bytes, bytes]) -> None:
+        """Read the head of a call. Raises CallRefused."""
+        allow = self._state.allow
+        if allow is not None and not call.path.startswith(OPEN) and not allow(headers.get(AUTHORIZATION, b"")):
+            known = AUTHORIZATION in headers
+            what = "The key is not one that this server knows" if known else "This server asks for a key"
+            raise CallRefused(UNAUTHENTICATED, f"{what}: send authorization: Bearer KEY.")
+        call.method = self._state.methods.get(call.path)
+        if call.method is None:
+            raise CallRefused(UNIMPLEMENTED, f"There is no method {call.path[:200].decode('latin-1')}.")
+        call.encoding, left_s = head_of(headers)
+        if left_s is not None:
+            call.until = call.began + left_s
 
     def _take(self, stream_id: int, data: bytes) -> None:
         call = self._calls.get(stream_id)
         if call is None or call.ended:
             return
-        self._body_bytes += len(data)
-        if not call.body:
-            call.body = data
-        elif isinstance(call.body, bytes):
-            call.body = bytearray(call.body + data)
-        else:
-            call.body += data
-        most = self._state.max_message_bytes
-        if len(call.body) > most + PREFIX_BYTES:
-            self._drop_body(call)
-            call.fail(RESOURCE_EXHAUSTED, too_large(most))
-        elif self._body_bytes > MOST_MESSAGES * most:
-            self._drop_body(call)
-            call.fail(RESOURCE_EXHAUSTED, "Too many large messages come at once. Send one after the other.")
+        try:
+            self._arriving.take(call, data)
+        except CallRefused as refused:
+            call.fail(refused.status, str(refused))
 
-    def _drop_body(self, call: Call) -> None:
-        self._body_bytes -= len(call.body)
-        call.body = b""
+    def _late(self, call: Call) -> None:
+        call.fail(DEADLINE_EXCEEDED, "The request did not come to its end in time.")
+        self._http.stream(call.stream_id).reset(NO_ERROR)  # what it still sends is not read
 
     def _start(self, stream_id: int) -> None:
         call = self._calls.get(stream_id)
         if call is None or call.ended:
             return
-        body = call.body
-        self._drop_body(call)
+        body = self._arriving.leave(call)
+        most = self._state.max_message_bytes
+        if body[:1] == COMPRESSED:  # in a thread: how much comes out of it cannot be told
+            unpacking = self._loop.run_in_executor(None, message_of, body, call.encoding, most)
+            unpacking.add_done_callback(lambda done: self._ask(call, done.result))
+        else:
+            self._ask(call, lambda: message_of(body, call.encoding, most))
+
+    def _ask(self, call: Call, read: Callable[[], bytes]) -> None:
+        if call.ended:
+            return
+        assert call.method is not None
         try:
-            message = message_of(body, call.encoding, self._state.max_message_bytes)
+            message = read()
             left_s = None if call.until is None else max(call.until - self._loop.time(), 0.0)
-            call.ticket = call.method(message, call, left_s)
+            ticket = call.ticket = call.method(message, call, left_s)
+            if ticket is not None:
+                ticket.asker = call
         except CallRefused as refused:
             call.fail(refused.status, str(refused))
         except Exception:
-            LOG.exception("a gRPC call could not be read")
+            LOG.exception("a gRPC call could not be read", extra={"request_id": call.identify()})
             call.fail(INTERNAL, "The call could not be read; the server's log says why.")
 
     def _forget(self, stream_id: int) -> None:
         call = self._calls.pop(stream_id, None)
         if call is not None:
-            self._drop_body(call)
-            call.lose()
+            self._arriving.leave(call)
+            self._lose(call)
             self._end_if_done()
+
+    def _lose(self, call: Call) -> None:
+        call.lose()
+        self._tell(call, CANCELLED, 0)
 
     # ---- what goes out
 
-    def answer(self, stream_id: int, message: bytes) -> None:
+    def answer(self, call: Call, message: bytes) -> None:
         """End a call with its answer."""
-        stream = self._http.stream(stream_id)
-        stream.send_response(200, ANSWER_HEAD)
+        stream = self._http.stream(call.stream_id)
+        stream.send_response(200, _head(call))
         stream.send_data(b"\0" + len(message).to_bytes(4, "big") + message)
         stream.end_message(ANSWER_END)
-        self._answered(stream_id, len(message))
+        self._answered(call, OK, len(message))
 
-    def send(self, stream_id: int, message: bytes, *, first: bool) -> None:
+    def send(self, call: Call, message: bytes, *, first: bool) -> None:
         """One message of several."""
-        stream = self._http.stream(stream_id)
+        stream = self._http.stream(call.stream_id)
         if first:
-            stream.send_response(200, ANSWER_HEAD)
+            stream.send_response(200, _head(call))
         stream.send_data(b"\0" + len(message).to_bytes(4, "big") + message)
         self._flush_soon()
 
-    def end(self, stream_id: int) -> None:
+    def end(self, call: Call) -> None:
         """End a call whose messages have been sent."""
-        self._http.stream(stream_id).end_message(ANSWER_END)
-        self._answered(stream_id, 0)
+        self._http.stream(call.stream_id).end_message(ANSWER_END)
+        self._answered(call, OK, 0)
 
-    def refuse(self, stream_id: int, status: int, message: str) -> None:
+    def refuse(self, call: Call, status: int, message: str) -> None:
         """End a call with a status and no answer."""
-        head = [*ANSWER_HEAD, *status_trailers(status, message)]
-        self._http.stream(stream_id).send_response(200, head, end_stream=True)
-        self._answered(stream_id, 0)
+        call.identify()
+        head = [*_head(call), *status_trailers(status, message)]
+        self._http.stream(call.stream_id).send_response(200, head, end_stream=True)
+        self._answered(call, status, 0)
 
-    def _answered(self, stream_id: int, n_bytes: int) -> None:
-        self._calls.pop(stream_id, None)
+    def _answered(self, call: Call, status: int, n_bytes: int) -> None:
+        self._calls.pop(call.stream_id, None)
         self._active_at = self._loop.time()
+        if self._state.log is not None:
+            self._tell(call, status, n_bytes)
         self._parked_bytes += n_bytes
         self._flush_soon()
+
+    def _tell(self, call: Call, status: int, n_bytes: int) -> None:
+        if (log := self._state.log) is not None:
+            client = self._transport.get_extra_info("peername")
+            log(call, status, n_bytes, client, self._loop.time() - call.began)
 
     def _flush_soon(self) -> None:
         if not self._flush_due:

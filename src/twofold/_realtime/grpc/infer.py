@@ -58,6 +58,7 @@ class Infer:
                 raise OipError(
                     "not_found", f"There is no model {request.model_name[:100]!r}. The models here are {listed}."
                 )
+            unit.service = found.service
             return found.begin(request, unit, deadline_s, len(message))
         except OipError as error:
             if found is not None:
@@ -71,6 +72,7 @@ class Infer:
 class _ModelInfer:
     def __init__(self, model: OipModel) -> None:
         self._model = model
+        self.service = model.service
         self.counters = model.service.counters
         self._schema = model.service.signature.output_schema
         # all but the id and the contents of the answer to one row, where its shape is known

@@ -41,10 +41,17 @@ def methods_of(catalog: Catalog) -> dict[bytes, Method]:
         found.check_version(request.version)
         return found
 
+    def ready(request: Message) -> bool:
+        """A model that is not there is not ready: no error, as clients' `is_model_ready` expects."""
+        try:
+            return named(request).service.accepting
+        except OipError:
+            return False
+
     handlers: dict[str, Handler] = {
         "ServerLive": lambda _: {"live": True},
         "ServerReady": lambda _: {"ready": catalog.accepting},
-        "ModelReady": lambda request: {"ready": named(request).service.accepting},
+        "ModelReady": lambda request: {"ready": ready(request)},
         "ServerMetadata": lambda _: server_metadata(__version__, ()),
         "ModelMetadata": lambda request: named(request).metadata,
     }
@@ -131,7 +138,7 @@ class _Watch:
         if status != self._told:
             first, self._told = self._told is None, status
             answer = _HealthResponse(status=status).SerializeToString()
-            self._call.connection.send(self._call.stream_id, answer, first=first)
+            self._call.connection.send(self._call, answer, first=first)
         self._timer = asyncio.get_running_loop().call_later(WATCHED_EVERY_S, self.look)
 
     def _cancel(self) -> None:

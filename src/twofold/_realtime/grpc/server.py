@@ -10,6 +10,7 @@ from typing import Final
 from twofold._realtime.accepting import Acceptor
 from twofold._realtime.board import GRPC, Board
 from twofold._realtime.catalog import Catalog
+from twofold._realtime.grpc.call_log import log_call
 from twofold._realtime.grpc.connection import ON_THE_WIRE_S, GrpcConnection, GrpcServerState
 from twofold._realtime.grpc.methods import methods_of
 from twofold._realtime.http.access import ANYBODY, Access
@@ -23,10 +24,18 @@ IDLE_S: Final = 600.0
 class GrpcServer:
     """The gRPC port of one server process."""
 
-    def __init__(self, catalog: Catalog, *, access: Access = ANYBODY, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, catalog: Catalog, *, access: Access = ANYBODY, idle_s: float = IDLE_S, access_log: bool = False
+    ) -> None:
         most_bytes = max(service.limits.max_body_bytes for service in catalog.values())
         allow = None if access.keys is None else access.keys.allow
-        self._state = GrpcServerState(methods_of(catalog), max_message_bytes=most_bytes, idle_s=idle_s, allow=allow)
+        self._state = GrpcServerState(
+            methods_of(catalog),
+            max_message_bytes=most_bytes,
+            idle_s=idle_s,
+            allow=allow,
+            log=log_call if access_log else None,
+        )
         self._tls = _tls(access)
         self._server: asyncio.Server | Acceptor | None = None
 
@@ -79,9 +88,10 @@ async def serve_grpc(
     drain_s: float,
     access: Access = ANYBODY,
     share: tuple[Board, int] | None = None,
+    access_log: bool = False,
 ) -> None:
     """Serve until `stop` is set; then answer what is in flight (for at most `drain_s`) and return."""
-    server = GrpcServer(catalog, access=access)
+    server = GrpcServer(catalog, access=access, access_log=access_log)
     await server.start(listening, share)
     try:
         await stop.wait()

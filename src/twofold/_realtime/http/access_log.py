@@ -1,17 +1,18 @@
-"""The access log: a line for each request that the app answers, when it has been answered."""
+"""The access log: a line for each request, when it has been answered."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold._realtime.http.responses import ANSWERED, request_id_of
 from twofold._realtime.logs import ACCESS
 
-__all__ = ["AccessLog", "Seen"]
+__all__ = ["AccessLog", "Seen", "client_of", "write_line"]
 
 LOG = logging.getLogger(ACCESS)
 NO_ANSWER: Final = 499  # as nginx says: the client went away before it had an answer
@@ -53,7 +54,6 @@ class AccessLog:
 
 def _tell(scope: Scope, seen: Seen, request_id: str, milliseconds: float) -> None:
     path = scope["raw_path"].decode("latin-1")
-    client = scope.get("client")
     model, code = scope.get(ANSWERED, ("", "ok" if seen.status < 400 else "other"))
     said = {
         "method": scope["method"],
@@ -64,8 +64,18 @@ def _tell(scope: Scope, seen: Seen, request_id: str, milliseconds: float) -> Non
         "milliseconds": round(milliseconds, 3),
         "bytes": seen.n_bytes,
         "request_id": request_id,
-        "client": f"{client[0]}:{client[1]}" if client else "",
+        "client": client_of(scope.get("client")),
     }
+    write_line(said)
+
+
+def client_of(address: Any) -> str:
+    """Who asks, by the address of a socket: None or a path where it has none with a port."""
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else ""
+
+
+def write_line(said: Mapping[str, object]) -> None:
+    """`said`: method, path, status, code, model, milliseconds, bytes, request_id, client."""
     LOG.info(
         '%(client)s "%(method)s %(path)s" %(status)d %(code)s %(milliseconds).1f ms %(bytes)d bytes %(request_id)s',
         said,

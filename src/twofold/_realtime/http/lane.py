@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from twofold._realtime.http.access import ANYBODY, Access, Keys
 from twofold._realtime.http.lane_request import LaneHead, LanePath, LaneRequest
 from twofold._realtime.http.problems import CONNECTION, PARTING_S, Answer, Refusal, problem, written
-from twofold._realtime.http.terms import REQUEST_ID, deadline_in, usable_request_id
+from twofold._realtime.http.terms import BODY_BYTES_A_SECOND, BODY_S, REQUEST_ID, deadline_in, usable_request_id
 from twofold._realtime.http.waiting import Waiter
 
 __all__ = ["LaneProtocol"]
@@ -32,11 +32,8 @@ __all__ = ["LaneProtocol"]
 HEAD_BYTES = 64 << 10  # a request's target and headers together
 DISCARDED_BYTES = 64 << 20  # how much of a body that was refused unread is read over, so that its client sees why
 LINGER_S = 1.0
-# A request that does not come to its end holds a connection. From its first byte on it has so long for its head, and
-# for its body so long and a second more for each of so many bytes.
+# A request that does not come to its end holds a connection. From its first byte on it has so long for its head.
 HEAD_S = 10.0
-BODY_S = 20.0
-BODY_BYTES_A_SECOND = 1000
 LANE_HEADERS = 40
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
 HEAD_END = b"\r\n\r\n"

@@ -1,4 +1,4 @@
-"""What the head of a request asks of its answer, whichever way it takes: X-Deadline-Ms and X-Request-Id."""
+"""What holds for a request whichever way it takes: X-Deadline-Ms and X-Request-Id, and how long its body may take."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ from collections.abc import Iterable, Mapping
 
 from twofold._realtime.http.problems import Refusal
 
-__all__ = ["DEADLINE", "REQUEST_ID", "deadline_in", "request_id_in", "usable_request_id"]
+__all__ = [
+    "BODY_BYTES_A_SECOND",
+    "BODY_S",
+    "DEADLINE",
+    "REQUEST_ID",
+    "deadline_in",
+    "request_id_in",
+    "usable_request_id",
+]
 
 DEADLINE = b"x-deadline-ms"
 REQUEST_ID = b"x-request-id"
+
+# A request that does not come to its end holds memory. Its body has so long, and a second more for each of so many
+# bytes.
+BODY_S = 20.0
+BODY_BYTES_A_SECOND = 1000
 
 MILLISECONDS = re.compile(rb"[0-9]{1,9}")
 USABLE = re.compile(rb"[!#-\[\]-~]{1,128}")  # visible ASCII that may stand in JSON as it is
