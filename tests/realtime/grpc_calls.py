@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.realtime.test_oip import CONTENTS, ROW
+from tests.realtime.oip_asks import CONTENTS, ROW
 
 grpc = pytest.importorskip("grpc")
 zttp = pytest.importorskip("zttp")

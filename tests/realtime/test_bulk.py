@@ -1,15 +1,9 @@
-"""Bulk bodies: columns in and out, in every form, packed and not; what is broken or too large is refused."""
+"""Bulk bodies: columns in and out, in every form."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
-import random
-import threading
-import tracemalloc
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import numpy as np
@@ -17,14 +11,23 @@ import pyarrow as pa
 import pytest
 
 from tests.realtime import models
-from tests.realtime.serving import Served, ask_once, post, serving
-from twofold._realtime.http import bodies, bulk_read, bulk_write
-from twofold._realtime.http.compressed import unpacked
+from tests.realtime.bulk_bodies import (
+    ARROW,
+    CSV,
+    JSON,
+    LIMIT,
+    NPY,
+    ask,
+    csv_of,
+    in_every_form,
+    npy,
+    read_answer,
+    rows,
+    stream,
+    table_of,
+)
+from tests.realtime.serving import Served, serving
 from twofold._realtime.http.media import best_coding, best_form
-from twofold._realtime.http.problems import Refusal
-
-ARROW, NPY, CSV, JSON = "application/vnd.apache.arrow.stream", "application/x-npy", "text/csv", "application/json"
-LIMIT = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -37,70 +40,6 @@ def wine() -> Iterator[Served]:
 def client(wine: Served) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"http://127.0.0.1:{wine.port}", headers={"accept-encoding": "identity"}) as client:
         yield client
-
-
-def ask(
-    client: httpx.Client, body: bytes, kind: str, accept: str = "*/*", path: str = "/predict", **headers: str
-) -> Any:
-    headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.post(path, content=body, headers={"content-type": kind, "accept": accept, **headers})
-
-
-def rows(count: int) -> list[dict[str, Any]]:
-    return [{"acid": at / 8, "sugar": 2.0, "year": 1990 + at} for at in range(count)]
-
-
-def stream(table: pa.Table, compression: str | None = None) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
-
-
-def table_of(body: bytes) -> pa.Table:
-    with pa.ipc.open_stream(body) as reader:
-        return reader.read_all()
-
-
-def npy(array: Any) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=array.dtype.hasobject)
-    return file.getvalue()
-
-
-def csv_of(found: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(found[0]))
-    writer.writeheader()
-    writer.writerows(found)
-    return text.getvalue().encode()
-
-
-def in_every_form(found: list[dict[str, Any]]) -> dict[str, bytes]:
-    import json
-
-    plain = np.array([[row["acid"], row["sugar"], row["year"]] for row in found])
-    return {
-        ARROW: stream(pa.Table.from_pylist(found)),
-        NPY: npy(plain),
-        CSV: csv_of(found),
-        JSON: json.dumps(found).encode(),
-    }
-
-
-def read_answer(kind: str, body: bytes) -> list[dict[str, Any]]:
-    match kind.partition(";")[0]:
-        case "application/json":
-            import json
-
-            return list(json.loads(body))
-        case "application/vnd.apache.arrow.stream":
-            return list(table_of(body).to_pylist())
-        case "application/x-npy":
-            array = np.load(io.BytesIO(body))
-            return [dict(zip(array.dtype.names, row, strict=True)) for row in array.tolist()]
-    found = csv.DictReader(io.StringIO(body.decode()))
-    return [{"score": float(row["score"]), "rank": int(row["rank"])} for row in found]
 
 
 @pytest.mark.parametrize("answer_kind", [ARROW, NPY, CSV, JSON])
@@ -236,166 +175,6 @@ def test_npy_for_a_vector_and_more():
         assert ask(client, npy(named), NPY, JSON).json() == [{"prediction": 9.0}]
 
 
-BROKEN: dict[str, tuple[str, bytes]] = {
-    "no arrow": (ARROW, b"hello"),
-    "empty arrow": (ARROW, b""),
-    "arrow cut": (ARROW, in_every_form(rows(9))[ARROW][:-200]),
-    "arrow twice": (ARROW, stream(pa.Table.from_arrays([pa.array([1.0])] * 2, ["acid", "acid"]))),
-    "arrow type that pyarrow does not know": (
-        ARROW,
-        stream(pa.table({"acid": [pa.MonthDayNano((1, 2, 3))]})).replace(
-            b"\x02\0\0\0\0\0" + b"\xff" * 4, b"\0\0\0\0\0\0" + b"\xff" * 4
-        ),
-    ),
-    "arrow names that are not UTF-8": (
-        ARROW,
-        stream(pa.Table.from_pylist(rows(2))).replace(b"sugar\0", b"suga\xb4\0"),
-    ),
-    "no npy": (NPY, b"hello"),
-    "npy cut": (NPY, npy(np.zeros((3, 3)))[:-1]),
-    "npy too long": (NPY, npy(np.zeros((3, 3))) + b"x"),
-    "npy of objects": (NPY, npy(np.array([{}], dtype=object))),
-    "npy scalar": (NPY, npy(np.array(1.0))),
-    "npy of the wrong width": (NPY, npy(np.zeros((3, 4)))),
-    "npy of complex numbers": (NPY, npy(np.zeros((3, 3), complex))),
-    "npy of a large shape": (NPY, npy(np.zeros((3, 3))).replace(b"(3, 3), }" + b" " * 12, b"(3, 9999999999999), }")),
-    "npy of a negative shape": (NPY, npy(np.zeros((3, 3))).replace(b"(3, 3), }  ", b"(-3, -3), }")),
-    "npy with code": (NPY, npy(np.zeros((3, 3))).replace(b"(3, 3), } ", b"exit(1), }")),
-    "npy of a shape with a truth": (NPY, npy(np.zeros((1, 3))).replace(b"(1, 3), }   ", b"(True, 3), }")),
-    "npy of parts of arrays": (
-        NPY,
-        npy(np.zeros(6)).replace(b"'<f8'", b"'(2,3)<f8'").replace(b"(6,), }    ", b"(1,), }"),
-    ),
-    "npy of what is not Unicode": (NPY, npy(np.full((2, 3), 0x7FFFFFFF, "<u4").view("<U1"))),
-    "empty CSV": (CSV, b""),
-    "CSV that is not UTF-8": (CSV, b"acid,sugar,year\n1,2,\xff\n"),
-    "CSV header that is not UTF-8": (CSV, b"acid,sugar,year,\xff\n1,2,3,4\n"),
-    "CSV too few cells": (CSV, b"acid,sugar,year\n1,2\n"),
-    "CSV same name": (CSV, b"acid,acid\n1,2\n"),
-    "CSV open quote": (CSV, b'"acid'),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_bodies(client: httpx.Client, name: str):
-    kind, body = BROKEN[name]
-    answer = ask(client, body, kind)
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_body"), answer.text
-
-
-@pytest.mark.parametrize("coding", ["gzip", "zstd"])
-def test_broken_bodies_leave_no_memory_behind(coding: Any):
-    body = pa.Codec(coding).compress(bytes(1 << 20), asbytes=True)[:-40] + b"x" * 40
-    tracemalloc.start()
-    try:
-        for _ in range(100):
-            with pytest.raises(Refusal, match="The body is not"):
-                unpacked(body, coding, 1 << 20)
-        assert tracemalloc.get_traced_memory()[0] < 1 << 20
-    finally:
-        tracemalloc.stop()
-
-
-class TestBombs:
-    ZEROS = bytes(64 << 20)
-
-    @pytest.mark.parametrize("coding", ["gzip", "zstd"])
-    def test_packed(self, client: httpx.Client, coding: str):
-        bomb = pa.Codec(coding, compression_level=1).compress(self.ZEROS, asbytes=True)
-        assert len(bomb) < LIMIT
-        for kind in (JSON, CSV, ARROW, NPY):
-            answer = ask(client, bomb, kind, content_encoding=coding)
-            assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-            assert f"unpacked from {coding}" in answer.json()["detail"]
-
-    @pytest.mark.parametrize(
-        "column",
-        [
-            pa.array(np.zeros(1 << 20)),
-            pa.DictionaryArray.from_arrays(pa.array(np.zeros(10_000, np.int8)), ["x" * 100_000]),
-            pa.RunEndEncodedArray.from_arrays(pa.array([1 << 30], pa.int32()), pa.array([1.0])),
-            pa.nulls(1 << 24),
-        ],
-        ids=["compressed", "dictionary", "run ends", "nulls"],
-    )
-    def test_within_arrow(self, client: httpx.Client, column: pa.Array):
-        body = stream(pa.table({"acid": column}), "zstd" if pa.types.is_floating(column.type) else None)
-        assert len(body) < LIMIT
-        answer = ask(client, body, ARROW)
-        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large"), answer.text
-
-    def test_rows_that_take_no_bytes(self, client: httpx.Client):
-        body = npy(np.zeros((3, 0))).replace(b"(3, 0), }" + b" " * 12, b"(9999999999999, 0), }")
-        assert ask(client, body, NPY).status_code == 413
-
-    def test_compressed_arrow_within_the_limit(self, client: httpx.Client):
-        for compression in ("lz4", "zstd"):
-            body = stream(pa.Table.from_pylist(rows(1000)), compression)
-            assert table_of(ask(client, body, ARROW).content).num_rows == 1000
-
-
-class TestCodings:
-    @pytest.mark.parametrize("coding", ["gzip", "zstd"])
-    @pytest.mark.parametrize("kind", [ARROW, NPY, CSV, JSON])
-    def test_in_and_out(self, wine: Served, coding: str, kind: str):
-        found = rows(5000)
-        body = pa.Codec(coding).compress(in_every_form(found)[kind], asbytes=True)
-        headers = [
-            f"Content-Type: {kind}",
-            f"Content-Encoding: {coding}",
-            f"Accept-Encoding: {coding}",
-            "Accept: text/csv",
-        ]
-        reply = ask_once(wine.port, post(body, *headers))
-        assert (reply.status, reply.headers["content-encoding"]) == (200, coding)
-        content = pa.CompressedInputStream(pa.BufferReader(reply.body), coding).read()
-        assert len(content) > len(reply.body)
-        assert content.splitlines()[5000] == b"1249.75,9"
-
-    def test_small_answers_and_errors_are_not_packed(self, client: httpx.Client):
-        for body in (csv_of(rows(3)), b""):
-            assert "content-encoding" not in ask(client, body, CSV, accept_encoding="gzip").headers
-
-    def test_what_is_not_what_it_says(self, client: httpx.Client):
-        for body in (b"", b"hello", gzip.compress(b"[]")[:-4]):
-            for coding in ("gzip", "zstd"):
-                answer = ask(client, body, JSON, content_encoding=coding)
-                assert (answer.status_code, answer.json()["code"]) == (400, "bad_body")
-        answer = ask(client, b"[]", JSON, content_encoding="gzip, gzip")
-        assert answer.status_code == 415
-
-
-@pytest.mark.parametrize("path", ["/predict", "/v2/models/parity/infer"])
-def test_a_packed_body_does_not_hold_the_loop(client: httpx.Client, path: str, monkeypatch: pytest.MonkeyPatch):
-    threads: list[str] = []
-
-    def watched(*arguments: Any) -> Any:
-        threads.append(threading.current_thread().name)
-        return unpacked(*arguments)
-
-    monkeypatch.setattr(bodies, "unpacked", watched)
-    ask(client, gzip.compress(b"{}"), JSON, path=path, content_encoding="gzip")
-    assert len(threads) == 1
-    assert threads != ["server"]
-
-
-@pytest.mark.parametrize("accept", [JSON, ARROW])  # by the app, and on the lane
-@pytest.mark.parametrize(
-    ("where", "said"),
-    [("read_bulk", "The body could not be read;"), ("bulk_answer", "The answer could not be written;")],
-)
-def test_what_breaks_around_a_body_is_said_alike(
-    client: httpx.Client, where: str, said: str, accept: str, monkeypatch: pytest.MonkeyPatch
-):
-    def broken(*_: Any) -> Any:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(bulk_read if where == "read_bulk" else bulk_write, where, broken)
-    answer = ask(client, in_every_form(rows(3))[ARROW], ARROW, accept)
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-    assert answer.json()["detail"] == f"{said} the server's log says why."
-
-
 def test_raw_bytes_for_a_model_of_one_bytes_field(client: httpx.Client):
     path = "/models/size/predict"
     for kind in ("image/jpeg", "application/octet-stream", CSV, ARROW, "application/x-www-form-urlencoded", ""):
@@ -414,25 +193,6 @@ def test_a_deadline_and_an_id_hold_for_bulk_too(client: httpx.Client):
     assert answer.headers["x-request-id"] == "7"
     answer = ask(client, csv_of(rows(3)), CSV, x_deadline_ms="soon")
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
-
-
-def test_mutated_bodies(client: httpx.Client):
-    chance = random.Random(9)
-    bodies = in_every_form(rows(20))
-    seen = set()
-    for _ in range(400):
-        kind = chance.choice([ARROW, NPY, CSV])
-        body = bytearray(bodies[kind])
-        for _ in range(chance.randint(1, 4)):
-            at = chance.randrange(len(body))
-            if chance.random() < 0.7:
-                body[at] = chance.randrange(256)
-            else:
-                del body[at : at + chance.randint(1, 9)]
-        answer = ask(client, bytes(body), kind)
-        assert answer.status_code in {200, 400, 413, 422}, answer.text
-        seen.add(answer.status_code)
-    assert {200, 400, 422} <= seen
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 
 import twofold
 from tests.realtime import models
+from tests.realtime.oip_asks import CONTENTS, ROW, same
 from tests.realtime.serving import Served, serving
-from tests.realtime.test_oip import CONTENTS, ROW, same
 
 grpc = pytest.importorskip("grpc")
 zttp = pytest.importorskip("zttp")

@@ -2,94 +2,25 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import gzip
 import json
-import struct
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import pytest
 
 import twofold
 from tests.realtime import models
-from tests.realtime.serving import Reply, Served, ask_once, get, post, serving
+from tests.realtime.oip_asks import ROW, error, infer, outputs, row, same, tensor
+from tests.realtime.serving import Served, ask_once, get, serving
 from twofold._realtime.http.problems import PROBLEMS
 from twofold._realtime.oip.errors import STATUSES
-
-
-class Everything(msgspec.Struct):
-    flag: bool
-    small: int
-    share: float
-    text: str
-    data: bytes
-    day: dt.date
-    at: dt.datetime
-    kind: Literal["a", "b"]
-    tags: list[str]
-    grid: list[list[int]]
-    maybe: int | None
-    perhaps: float | None
-    more: models.Verdict
-    extra: int = 5
-
-
-@twofold.model
-def same(row: Everything) -> Everything:
-    if row.text == "bad":
-        raise twofold.BadRow("this text is bad")
-    return row
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     with serving(same, models.parity, models.long_answers) as found:
         yield found
-
-
-def infer(served: Served, request: Any, *headers: str, model: str = "same") -> Reply:
-    body = request if isinstance(request, bytes) else json.dumps(request).encode()
-    return ask_once(served.port, post(body, *headers, path=f"/v2/models/{model}/infer"))
-
-
-def tensor(name: str, datatype: str, data: list[Any], shape: list[int] | None = None) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
-
-
-ROW = {
-    "flag": tensor("flag", "BOOL", [True]),
-    "small": tensor("small", "INT64", [7]),
-    "share": tensor("share", "FP64", [0.5]),
-    "text": tensor("text", "BYTES", ["héllo"]),
-    "data": tensor("data", "BYTES", ["AAE="]),
-    "day": tensor("day", "BYTES", ["2026-01-02"]),
-    "at": tensor("at", "BYTES", ["2026-01-02T03:04:05Z"]),
-    "kind": tensor("kind", "BYTES", ["a"]),
-    "tags": tensor("tags", "BYTES", ["x", "y"], [1, 2]),
-    "grid": tensor("grid", "INT64", [1, 2, 3, 4], [1, 2, 2]),
-    "maybe": tensor("maybe", "BYTES", ["3"]),
-    "perhaps": tensor("perhaps", "FP64", [None]),
-    "more": tensor("more", "BYTES", ['{"score":1.5,"label":"l"}']),
-    "extra": tensor("extra", "INT64", [6]),
-}
-
-
-def row(**changed: dict[str, Any] | None) -> dict[str, Any]:
-    inputs = {**ROW, **changed}
-    return {"inputs": [value for value in inputs.values() if value is not None]}
-
-
-def error(reply: Reply) -> str:
-    assert reply.headers["content-type"] == "application/json"
-    assert list(reply.json) == ["error"]
-    return str(reply.json["error"])
-
-
-def outputs(reply: Reply) -> dict[str, dict[str, Any]]:
-    assert reply.status == 200, reply.body
-    return {output["name"]: output for output in reply.json["outputs"]}
 
 
 # ---- metadata and health
@@ -338,126 +269,6 @@ def test_a_body_that_is_too_large_or_compressed(served: Served) -> None:
     assert found.status == 415
     assert error(found)
     assert found.headers["accept-encoding"] == "gzip, zstd"
-
-
-# ---- binary content
-
-
-def binary(header: Any, *contents: bytes) -> tuple[bytes, str]:
-    text = json.dumps(header).encode()
-    return b"".join([text, *contents]), f"Inference-Header-Content-Length: {len(text)}"
-
-
-def described(name: str, content: bytes) -> dict[str, Any]:
-    sent = ROW[name]
-    return {
-        **{key: sent[key] for key in ("name", "datatype", "shape")},
-        "parameters": {"binary_data_size": len(content)},
-    }
-
-
-def element(data: bytes) -> bytes:
-    return len(data).to_bytes(4, "little") + data
-
-
-CONTENTS = {
-    "flag": b"\1",
-    "small": struct.pack("<q", 7),
-    "share": struct.pack("<d", 0.5),
-    "text": element("héllo".encode()),
-    "data": element(b"\0\1"),
-    "day": element(b"2026-01-02"),
-    "at": element(b"2026-01-02T03:04:05Z"),
-    "kind": element(b"a"),
-    "tags": element(b"x") + element(b"y"),
-    "grid": struct.pack("<4q", 1, 2, 3, 4),
-    "maybe": element(b"3"),
-    "perhaps": struct.pack("<d", float("nan")),
-    "more": element(b'{"score":1.5,"label":"l"}'),
-    "extra": struct.pack("<q", 6),
-}
-
-
-@pytest.mark.parametrize("n_rows", [1, 2])
-def test_binary_content_both_ways(served: Served, n_rows: int) -> None:
-    contents = {name: content * n_rows for name, content in CONTENTS.items()}
-    inputs = [{**described(n, c), "shape": [n_rows, *ROW[n]["shape"][1:]]} for n, c in contents.items()]
-    body, header = binary({"inputs": inputs, "parameters": {"binary_data_output": True}}, *contents.values())
-    found = infer(served, body, header)
-    assert (found.status, found.headers["content-type"]) == (200, "application/octet-stream")
-    length = int(found.headers["inference-header-content-length"])
-    answer = json.loads(found.body[:length])
-    assert [{**output} for output in answer["outputs"]] == inputs
-    assert found.body[length:] == b"".join(contents.values())
-
-
-def test_json_and_binary_mixed(served: Served) -> None:
-    inputs = [{**ROW[n]} for n in ROW if n != "grid"] + [described("grid", CONTENTS["grid"])]
-    wanted = [{"name": "grid", "parameters": {"binary_data": True}}, {"name": "flag"}]
-    body, header = binary({"inputs": inputs, "outputs": wanted}, CONTENTS["grid"])
-    found = infer(served, body, header)
-    length = int(found.headers["inference-header-content-length"])
-    assert [list(output) for output in json.loads(found.body[:length])["outputs"]] == [
-        ["name", "datatype", "shape", "parameters"],
-        ["name", "datatype", "shape", "data"],
-    ]
-    assert found.body[length:] == CONTENTS["grid"]
-
-
-def test_a_body_of_content_alone_is_one_row(served: Served) -> None:
-    found = infer(served, struct.pack("<q", 7), "Inference-Header-Content-Length: 0", model="parity")
-    assert found.body.endswith(element(b"Odd"))
-    found = infer(served, b"x", "Inference-Header-Content-Length: 0", model="parity")
-    assert (found.status, error(found)) == (
-        400,
-        "The input 'number' has 1 bytes of content; its shape [1] of INT64 takes 8.",
-    )
-    found = infer(served, b"x", "Inference-Header-Content-Length: 0")
-    assert "for models with one input" in error(found)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("small", b"\0" * 7, "The input 'small' has 7 bytes of content; its shape [1] of INT64 takes 8."),
-        ("flag", b"\2", "The input 'flag' is BOOL: each byte of it is 0 or 1."),
-        ("text", element(b"\xff"), "Element 0 of the input 'text' is not UTF-8 (byte 0)."),
-        ("text", b"\0\0", "The input 'text' is cut off within element 0 of its content."),
-        ("text", b"\5\0\0\0abcd", "The input 'text' is cut off within element 0 of its content."),
-        ("text", element(b"a") * 2, "The input 'text' takes 1 elements; its content has more."),
-        ("text", b"", "The input 'text' takes 1 elements; its content has 0."),
-        ("more", element(b"nope"), "Row 0 of the input 'more' is not JSON"),
-    ],
-)
-def test_content_that_does_not_fit(served: Served, name: str, content: bytes, said: str) -> None:
-    inputs = [{**sent} for other, sent in ROW.items() if other != name] + [described(name, content)]
-    body, header = binary({"inputs": inputs}, content)
-    found = infer(served, body, header)
-    assert found.status == 400
-    assert said in error(found)
-
-
-@pytest.mark.parametrize(
-    ("size", "content", "length", "said"),
-    [
-        (8, b"\0" * 9, None, "The body has 1 bytes more than its inputs say."),
-        (9, b"\0" * 8, None, "The input 'number' has a binary_data_size of 9; 8 bytes are left"),
-        (-1, b"\0" * 8, None, "The input 'number': binary_data_size is a number of bytes."),
-        (True, b"\0" * 8, None, "The input 'number': binary_data_size is a number of bytes."),
-        (8, b"\0" * 8, "1000", "Inference-Header-Content-Length is 1000, and the body has"),
-        (8, b"\0" * 8, "-1", "Inference-Header-Content-Length is a number of bytes, not '-1'."),
-        (8, b"\0" * 8, "x", "Inference-Header-Content-Length is a number of bytes, not 'x'."),
-        (8, b"\0" * 8, "5", "The body is not JSON"),
-    ],
-)
-def test_sizes_that_are_wrong(served: Served, size: Any, content: bytes, length: str | None, said: str) -> None:
-    tensors = [{"name": "number", "datatype": "INT64", "shape": [1], "parameters": {"binary_data_size": size}}]
-    body, header = binary({"inputs": tensors}, content)
-    if length is not None:
-        header = f"Inference-Header-Content-Length: {length}"
-    found = infer(served, body, header, model="parity")
-    assert found.status == 400
-    assert said in error(found)
 
 
 def test_both_ways_give_the_same_answers() -> None:
