@@ -29,16 +29,16 @@ def options_of(kind: type[Options], call: str, settings: Mapping[str, Any]) -> O
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How a batch runs. `map`, `keep`, `rename`, `limit_rows`, `batch_rows`, `split_rows` and `unsorted` shape the
-    output: a run
-    that has begun goes on with the same ones only. The others may change from one start to the next.
+    """How a batch runs. `map`, `keep`, `rename`, `limit_rows`, `where`, `batch_rows`, `split_rows` and `unsorted` shape
+    the output: a run that has begun goes on with the same ones only. The others may change from one start to the next.
 
     `workers`: rows are computed at this many places at once (None: as many as help). `batch_rows`: rows a model call
     sees at most (None: chosen from what calls cost). `unsorted`: a call's rows are neighbours in the file (else rows
     of like length share a call where that is cheaper). `split_rows`: rows of a part (None: chosen from the cost of a
     row). `map`: field -> column, or a range of columns `f0..f29`. `keep`: the input's columns that the output has
-    (None: all). `rename`: name of an answer -> its column. `max_bad_rows`: "100" or "0.5%" (None: any number, and exit
-    code 3 if there are some). `quarantine`: the file for rows without an answer (None: beside the output). `key`: the
+    (None: all). `rename`: name of an answer -> its column. `where`: only rows that pass, "amount > 0 and
+    country = 'DE'". `max_bad_rows`: "100" or "0.5%" (None: any number, and exit code 3 if there are some).
+    `quarantine`: the file for rows without an answer (None: beside the output). `key`: the
     columns that name a row of a table, whose rows are then updated. `state`: a folder for what must lie on this machine
     while the output does not.
     `row_timeout_s`: a model call may take so much longer than calls of its size usually do; a row that does so alone is
@@ -52,6 +52,7 @@ class BatchOptions:
     keep: tuple[str, ...] | None = None
     rename: dict[str, str] = field(default_factory=dict)
     limit_rows: int | None = None
+    where: str | None = None
     max_bad_rows: str | int | None = None
     overwrite: bool = False
     quarantine: str | None = None

@@ -89,7 +89,7 @@ class Streak:
         self.batches = self.batches + 1 if kind == self.kind else 1
         self.kind, self.split = kind, task.index
         if self.batches >= LOST_BATCHES:
-            where = f"the rows of {task.file.path} from {task.file.first_row} on"
+            where = f"the rows of {task.file.shown} from {task.file.first_row} on"
             raise RunStopped(
                 f"the model failed on every row of {LOST_BATCHES} batches in a row, always with {kind}: "
                 f"{first.message.removeprefix(f'{kind}: ')} (in {where}). That is the model, not the rows, so the run "
@@ -185,8 +185,8 @@ class Answerer:
         if keep is not None:
             rows, good = rows.take(keep), good[keep]
         if failures:
-            self._called(task, len(failures), {piece.first_row + row: failure for row, failure in failures.items()})
-        outputs, lost = self._compute(task, rows, good + piece.first_row)
+            self._called(task, len(failures), {piece.file_row(row): failure for row, failure in failures.items()})
+        outputs, lost = self._compute(task, rows, piece.rows_of_file(good))
         for at, failure in lost.items():
             failures[int(good[at])] = failure
         answered = keep
@@ -196,22 +196,23 @@ class Answerer:
         return Answered(task, piece, read, outputs, answered, failures)
 
     def _called(self, task: SplitTask, n_rows: int, failed: dict[int, RowFailure]) -> None:
-        reasons, first = summary(task.file.path, failed) if failed else ({}, [])
+        reasons, first = summary(task.file.shown, failed) if failed else ({}, [])
         self._watch.called(task.index, n_rows, len(failed), reasons, first)
 
     def _give_up(
         self, task: SplitTask, piece: Piece, good: np.ndarray, failures: dict[int, RowFailure]
     ) -> np.ndarray | None:
         """Note the rows that are not tried again; the positions in `good` of all others (None: there are none)."""
-        given_up = {row - piece.first_row: (code, message) for row, code, message in task.given_up}
-        if not any(row in given_up for row in good.tolist()) if given_up else True:
+        lost = {row: RowFailure("row_does_not_fit", why, field=column) for row, (column, why) in piece.unjudged.items()}
+        if task.given_up:
+            given_up = {row: (code, message) for row, code, message in task.given_up}
+            file_rows = piece.rows_of_file(good).tolist()
+            hit = {int(good[at]): given_up[row] for at, row in enumerate(file_rows) if row in given_up}
+            lost.update({row: RowFailure(*why) for row, why in hit.items()})
+        keep = [at for at, row in enumerate(good.tolist()) if row not in lost] if lost else []
+        if not lost or len(keep) == len(good):
             return None
-        keep = []
-        for at, row in enumerate(good.tolist()):
-            if row in given_up:
-                failures[row] = RowFailure(*given_up[row])
-            else:
-                keep.append(at)
+        failures.update({row: lost[row] for row in good.tolist() if row in lost})
         return np.array(keep, dtype=np.int64)
 
     def _compute(self, task: SplitTask, rows: Rows, at: np.ndarray) -> tuple[Batch | None, dict[int, RowFailure]]:

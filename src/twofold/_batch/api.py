@@ -29,6 +29,7 @@ class BatchSettings(TypedDict, total=False):
     keep: tuple[str, ...] | list[str] | None
     rename: Mapping[str, str]
     limit_rows: int | None
+    where: str | None
     max_bad_rows: str | int | None
     overwrite: bool
     row_timeout_s: float
@@ -73,8 +74,8 @@ def batch(
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
-    (answer -> column), `limit_rows`, `max_bad_rows`, `overwrite`, `quarantine`, `key`, `state`, `row_timeout_s`,
-    `unsorted`.
+    (answer -> column), `limit_rows`, `where`, `max_bad_rows`, `overwrite`, `quarantine`, `key`, `state`,
+    `row_timeout_s`, `unsorted`.
 
     Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
     that cannot end.

@@ -13,7 +13,7 @@ from twofold._batch.plan import chosen_shape, fingerprint, identities, make_work
 from twofold._batch.record import RunState, digest, read_record
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows, exit_code_of
 from twofold._batch.shape import Shape
-from twofold._batch.sources import InputScan, expand_inputs, scan_inputs
+from twofold._batch.sources import InputScan, expand_inputs, parse_where, scan_inputs
 from twofold._batch.stores import Store
 from twofold._batch.tracker import RunTracker, refuse_too_many
 from twofold._batch.work import SplitTask, Work
@@ -39,9 +39,10 @@ class Run:
 
 def prepare(executor: Executor, given: str, store: Store, options: BatchOptions) -> Run:
     """Look through the input, match it with the model, and begin the run, go on with it, or find it finished."""
-    files = expand_inputs(given)
+    where = None if options.where is None else parse_where(options.where)
+    files = expand_inputs(given, where)
     inputs = identities(files)
-    scan = scan_inputs(files)
+    scan = scan_inputs(files, where=where)
     model = executor.facts()
     work = make_work(scan, given, model, options, store, executor.room())
     known = fingerprint(model, inputs, options, store)
@@ -103,7 +104,8 @@ def report(run: Run, given: str, options: BatchOptions, began: float) -> BatchRe
     finished = run.state.record.finished
     assert finished is not None
     bad, rows_in = finished["rows_quarantined"], finished["rows_in"]
-    if rows_in != finished["rows_out"] + bad or rows_in != sum(task.n_rows for task in run.tasks):
+    left_out = finished.get("rows_left_out", 0)
+    if rows_in != finished["rows_out"] + bad or rows_in + left_out != sum(task.n_rows for task in run.tasks):
         raise RunStopped(
             f"{rows_in} rows went in, {finished['rows_out']} came out and {bad} are in quarantine: these do not add "
             "up. This is a fault in twofold; please report it."

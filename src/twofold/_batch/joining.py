@@ -60,6 +60,7 @@ def total(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "rows_in": sum(report["rows_in"] for report in reports),
         "rows_out": sum(report["rows_out"] for report in reports),
         "rows_quarantined": sum(report["rows_quarantined"] for report in reports),
+        "rows_left_out": sum(report.get("rows_left_out", 0) for report in reports),
         "splits": len(reports),
         "reasons": reasons,
         "first_errors": first,

@@ -33,6 +33,8 @@ SHOWN_FAILURES = 5
 
 def run_in_memory(model: Model, data: Any, options: BatchOptions) -> Any:
     """Answer all rows of `data`. RowsDoNotFit where rows do not fit; RunStopped where the model failed on some."""
+    if options.where is not None:
+        raise UsageError("where chooses among the rows of a stored input; of rows in memory give those you want.")
     kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}"
     if kind in ("pyarrow.Table", "pyarrow.RecordBatch"):
         return _arrow(model, data, options)

@@ -62,7 +62,7 @@ class _OpenPart:
         self._lines = store.scratch / f"{own}.quarantine"
         self._opened = open_part(self._part, work.output_schema, store.format, header=store.header)
         self._writer: Part | None = self._opened.__enter__()
-        self._rows_in = self._rows_out = self._rows_bad = 0
+        self._rows_in = self._rows_out = self._rows_bad = self._left_out = 0
         self._reasons: dict[str, int] = {}
         self._first: list[dict[str, Any]] = []
 
@@ -72,6 +72,7 @@ class _OpenPart:
         if rows.num_rows:
             self._writer.write(rows)
         self._rows_in += item.piece.n_rows
+        self._left_out += item.piece.n_left_out
         self._rows_out += rows.num_rows
         self._rows_bad += len(item.failures)
         if item.failures:
@@ -104,8 +105,8 @@ class _OpenPart:
         return pa.RecordBatch.from_arrays(arrays, schema=work.output_schema)
 
     def _quarantine(self, item: Answered) -> None:
-        base = item.piece.first_row
-        reasons, first = summary(self.task.file.path, {base + row: why for row, why in item.failures.items()})
+        failures = {item.piece.file_row(row): why for row, why in item.failures.items()}
+        reasons, first = summary(self.task.file.shown, failures)
         merge_reasons(self._reasons, reasons)
         self._first.extend(first[: FIRST_SHOWN - len(self._first)])
         with writing(self._lines), open(self._lines, "ab") as file:  # noqa: PTH123
@@ -113,9 +114,10 @@ class _OpenPart:
 
     def commit(self) -> dict[str, Any]:
         task, work = self.task, self._work
-        if self._rows_in != task.n_rows or self._rows_in != self._rows_out + self._rows_bad:
+        if self._rows_in + self._left_out != task.n_rows or self._rows_in != self._rows_out + self._rows_bad:
             raise RunStopped(
-                f"split {task.index} of {task.file.path!r} has {task.n_rows} rows, {self._rows_in} were read, "
+                f"split {task.index} of {task.file.shown!r} has {task.n_rows} rows, {self._rows_in} were read, "
+                f"{self._left_out} left out, "
                 f"{self._rows_out} answered and {self._rows_bad} quarantined: these do not add up, so nothing of it "
                 "was kept. This is a fault in twofold; please report it."
             )
@@ -127,6 +129,7 @@ class _OpenPart:
             "rows_in": self._rows_in,
             "rows_out": self._rows_out,
             "rows_quarantined": self._rows_bad,
+            "rows_left_out": self._left_out,
             "reasons": self._reasons,
             "first_errors": self._first,
         }

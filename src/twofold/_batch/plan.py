@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from twofold._batch.executors.base import Measured, ModelFacts
 from twofold._batch.formats import Format
 from twofold._batch.mapping import Columns, Reading, match_columns, named
-from twofold._batch.places import Identity, identity_of
+from twofold._batch.places import Identity
 from twofold._batch.record import digest
 from twofold._batch.shape import Shape
-from twofold._batch.sources import InputFile, InputScan, cut
+from twofold._batch.sources import InputFile, InputScan, cut, parse_where, rows_until
 from twofold._batch.stores import Store
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import UsageError
@@ -41,6 +41,7 @@ MOST_SPLITS = 10_000
 TEXT_BYTES = 32
 FORMAT_VERSION = 2
 """Of what a run keeps: parts, reports, names. A run of another one is not gone on with."""
+UNTYPED = ("csv", "jsonl")
 
 Identities = dict[str, Identity]
 """Path of an input file -> its state when the run was planned."""
@@ -48,7 +49,7 @@ Identities = dict[str, Identity]
 
 def identities(files: Sequence[InputFile]) -> Identities:
     """The states of the input's files, taken before the first look into one."""
-    return {file.path: identity_of(file.path) for file in files}
+    return {file.path: file.identity for file in files}
 
 
 def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, store: Store) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, st
         "keep": None if options.keep is None else list(options.keep),
         "rename": options.rename,
         "limit": options.limit_rows,
+        "where": options.where,
         "batch_rows": options.batch_rows,
         "unsorted": options.unsorted,
         "split_rows": options.split_rows,
@@ -83,6 +85,9 @@ def make_work(
 
     signature, source = model.signature, f"the input {given!r}"
     columns = match_columns(signature, scan.schema.names, options.map, source)
+    where = None if options.where is None else parse_where(options.where)
+    if where is not None:
+        where.check(scan.schema, source, typed=scan.format.name not in UNTYPED)
     kept = _kept(scan.schema.names, options.keep, source)
     answers = _answers(signature, options.rename, kept)
     typed = _typed(scan, columns, signature, kept, store)
@@ -107,6 +112,7 @@ def make_work(
         kept=kept,
         typed=frozenset(typed),
         answers=answers,
+        where=where,
         store=store,
         shape=Shape(options.split_rows or SPLIT_ROWS, batch_rows, piece_rows),
     )
@@ -143,7 +149,7 @@ def _answers(signature: Signature, rename: dict[str, str], kept: Sequence[str]) 
 
 def _typed(scan: InputScan, columns: Columns, signature: Signature, kept: Sequence[str], store: Store) -> list[str]:
     """The kept columns that take their field's type: those of text and JSON, unless text stays text."""
-    if scan.format.name not in ("csv", "jsonl") or scan.format.name == store.format.name:
+    if scan.format.name not in UNTYPED or scan.format.name == store.format.name:
         return []
     reading = Reading(signature, columns)
     return [name for name in kept if reading.field_of(name) is not None]
@@ -151,7 +157,7 @@ def _typed(scan: InputScan, columns: Columns, signature: Signature, kept: Sequen
 
 def _row_bytes(scan: InputScan) -> int:
     """Bytes of a row: as its types say, or as it is stored where that is more (long texts and lists)."""
-    stored = sum(os.path.getsize(file.path) for file in scan.files)  # noqa: PTH202
+    stored = sum(file.n_bytes for file in scan.files)
     typed = sum(_arrow_bytes(field.type) for field in scan.schema)
     return max(1, typed, stored // max(scan.n_rows, 1))
 
@@ -208,12 +214,15 @@ def plan_splits(
 ) -> list[SplitTask]:
     """The splits of a run in order; their parts' names follow from the run's fingerprint and the rows they have."""
     left = scan.n_rows if options.limit_rows is None else min(options.limit_rows, scan.n_rows)
+    where = None if options.where is None or options.limit_rows is None else parse_where(options.where)
     tasks: list[SplitTask] = []
     for file in cut(scan, split_rows):
-        n_rows = min(file.n_rows, left)
-        if not n_rows:
+        if not left:
             break
-        left -= n_rows
+        n_rows = passing = min(file.n_rows, left)
+        if where is not None:
+            n_rows, passing = rows_until(file, scan.schema, where, left)
+        left -= passing
         index = len(tasks)
         name = f"part-{index:06d}-{digest([run_digest, file.to_json(), n_rows])[:10]}{output.suffix}"
         tasks.append(SplitTask(index, name, file, n_rows, inputs[file.path]))

@@ -14,7 +14,6 @@ import numpy as np
 from twofold._batch.executors.base import Measured
 from twofold._batch.lengths import lengths_of, measurable
 from twofold._batch.mapping import Rows
-from twofold._batch.sources import read_split
 from twofold._batch.work import SplitTask, Work
 from twofold._model import Model
 from twofold._profile import Profile, profile_path
@@ -44,8 +43,7 @@ def measure(model: Model, work: Work, task: SplitTask, n_rows: int) -> Measured 
     """What calls cost, from the first rows of a split that fit, for a run over `n_rows`; None where none does."""
     by_row = model.form == "rows"
     sizes = BY_ROW_SIZES if by_row else SIZES
-    most = work.shape.piece_rows
-    piece = next(read_split(task.file, work.input_schema, work.read_columns, min(sum(sizes), most)), None)
+    piece = next(work.pieces(task, min(sum(sizes), work.shape.piece_rows)), None)
     if piece is None:
         return None
     rows = work.reading.read(piece).rows

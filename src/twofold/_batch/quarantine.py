@@ -31,7 +31,7 @@ def quarantine_lines(work: Work, item: Answered) -> Iterator[bytes]:
     values = dict(zip(whole, _values(work, piece, whole), strict=True))
     for row in sorted(item.failures):
         line: dict[str, Any] = values.get(row, {})
-        line["_position"] = {"file": item.task.file.path, "row": piece.first_row + row}
+        line["_position"] = {"file": item.task.file.shown, "row": piece.file_row(row)}
         line["_error"] = item.failures[row].to_json()
         if row in piece.broken:
             line["_raw"] = piece.broken[row][0]

@@ -14,8 +14,6 @@ from twofold._batch.answer import Answerer, Watch
 from twofold._batch.part import PartWriter
 from twofold._batch.pipeline import ahead, behind
 from twofold._batch.places import identity_of
-from twofold._batch.sources import read_split
-from twofold._batch.sources.pieces import slice_piece
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import InputError
 
@@ -77,17 +75,14 @@ class Lane:
         work = self._work
         _refuse_changed(task)
         left = task.n_rows
-        for found in read_split(task.file, work.input_schema, work.read_columns, work.shape.piece_rows):
-            piece = found if found.n_rows <= left else slice_piece(found, 0, left)
-            left -= piece.n_rows
+        for piece in work.pieces(task, work.shape.piece_rows):
+            left -= piece.n_rows + piece.n_left_out
             yield _ToCompute(task, piece, work.reading.read(piece))
-            if not left:
-                break
         if left:
             raise InputError(
-                f"the input {task.file.path!r} ends {left} rows early: it changed while it was read. Start the run "
+                f"the input {task.file.shown!r} ends {left} rows early: it changed while it was read. Start the run "
                 "again when nothing writes to it any more.",
-                path=task.file.path,
+                path=task.file.shown,
             )
         _refuse_changed(task)
 

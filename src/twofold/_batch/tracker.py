@@ -47,7 +47,7 @@ class RunTracker:
 
     def resumed(self, report: dict[str, Any]) -> None:
         """This split was committed by an earlier start."""
-        self._resumed += report["rows_in"]
+        self._resumed += report["rows_in"] + report.get("rows_left_out", 0)
         self._committed(report)
 
     def called(
@@ -76,7 +76,7 @@ class RunTracker:
 
     def _committed(self, report: dict[str, Any]) -> None:
         self.reports[report["index"]] = report
-        self._rows += report["rows_in"]
+        self._rows += report["rows_in"] + report.get("rows_left_out", 0)
         self._failed += report["rows_quarantined"]
         self._check()
         self._on_commit(report["index"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twofold._batch.mapping import Columns, Reading
 from twofold._batch.places import Identity
 from twofold._batch.shape import Shape
-from twofold._batch.sources import FileSplit, schema_from_text, schema_to_text
+from twofold._batch.sources import FileSplit, Piece, Where, parse_where, read_split, schema_from_text, schema_to_text
 from twofold._batch.stores import Store, store_of
 from twofold._signature import Signature
 
@@ -26,7 +26,7 @@ class Work:
 
     `columns` feed the fields; `kept` are the input's columns that the output has; `typed` those of them that take the
     type of the field that reads them (text has no types of its own); `answers` maps the model's outputs to their
-    columns. Parts are committed in `store`.
+    columns. Rows that do not pass `where` are not in the run. Parts are committed in `store`.
     """
 
     signature: Signature
@@ -36,6 +36,7 @@ class Work:
     kept: tuple[str, ...]
     typed: frozenset[str]
     answers: dict[str, str]
+    where: Where | None
     store: Store
     shape: Shape
 
@@ -49,6 +50,12 @@ class Work:
         wanted = {*self.kept, *self.reading.needed}
         return [name for name in self.input_schema.names if name in wanted]
 
+    def pieces(self, task: SplitTask, piece_rows: int) -> Iterator[Piece]:
+        """The rows of a split, in pieces of this many; the last one may hold no more than what was left out."""
+        return read_split(
+            task.file, self.input_schema, self.read_columns, piece_rows, where=self.where, n_rows=task.n_rows
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "signature": self.signature.to_json(),
@@ -58,6 +65,7 @@ class Work:
             "kept": list(self.kept),
             "typed": sorted(self.typed),
             "answers": self.answers,
+            "where": None if self.where is None else self.where.text,
             "store": self.store.to_json(),
             "shape": self.shape.to_json(),
         }
@@ -72,6 +80,7 @@ class Work:
             kept=tuple(values["kept"]),
             typed=frozenset(values["typed"]),
             answers=values["answers"],
+            where=None if values["where"] is None else parse_where(values["where"]),
             store=store_of(values["store"]),
             shape=Shape.from_json(values["shape"]),
         )

@@ -68,7 +68,13 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     multiple=True,
     help="Write an answer to a column of another name. May be repeated.",
 )
-@option("--limit", "limit_rows", type=at_least(1), metavar="N", help="Only the first N rows.")
+@option("--limit", "limit_rows", type=at_least(1), metavar="N", help="Only the first N rows (that pass --where).")
+@option(
+    "--where",
+    metavar="TEXT",
+    help="Only the rows that pass: comparisons of a column with a value, joined by and. "
+    "amount > 0 and country = 'DE'. What statistics or names of folders rule out is not read.",
+)
 @option(
     "--max-bad-rows",
     metavar="N|x%",

@@ -11,12 +11,14 @@ from twofold._batch.sources.base import Broken, FileScan, FileSplit, InputFile, 
 from twofold._batch.sources.inputs import (
     InputScan,
     cut,
-    expand_inputs,
     read_split,
+    rows_until,
     scan_inputs,
     schema_from_text,
     schema_to_text,
 )
+from twofold._batch.sources.listing import expand_inputs
+from twofold._batch.sources.where import Where, parse_where
 
 __all__ = [
     "Broken",
@@ -26,10 +28,13 @@ __all__ = [
     "InputScan",
     "Piece",
     "Source",
+    "Where",
     "cut",
     "expand_inputs",
+    "parse_where",
     "read_split",
     "reading",
+    "rows_until",
     "scan_inputs",
     "schema_from_text",
     "schema_to_text",

@@ -13,6 +13,7 @@ import pyarrow as pa
 from twofold._batch.places import open_input
 from twofold._batch.sources.base import FileScan, FileSplit, Piece, reading, refuse_repeated
 from twofold._batch.sources.groups import group_splits, pieces_of
+from twofold._batch.sources.where import Where
 from twofold._errors import InputError
 
 __all__ = ["SOURCE", "ArrowSource"]
@@ -21,7 +22,7 @@ MAGIC = b"ARROW1"
 
 
 class ArrowSource:
-    def scan(self, path: str, *, mark_rows: int) -> FileScan:  # noqa: ARG002  (its batches are its marks)
+    def scan(self, path: str, *, mark_rows: int, where: Where | None) -> FileScan:  # noqa: ARG002
         with reading(path), open_input(path, mapped=True) as file:
             if not file.size():
                 raise InputError(f"the input {path!r} is empty: it is no Arrow file.", path=path)
@@ -32,7 +33,7 @@ class ArrowSource:
         return FileScan(path, schema, sum(rows), rows)
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
-        return group_splits(scan.path, scan.marks, split_rows)
+        return group_splits(scan.path, (scan.marks, ()), split_rows)
 
     def read(self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:  # noqa: ARG002
         first, stop = split.where["groups"]

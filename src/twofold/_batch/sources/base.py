@@ -7,12 +7,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
+
+from twofold._batch.places import Identity
 from twofold._errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from twofold._batch.sources.where import Where
+
 __all__ = ["Broken", "FileScan", "FileSplit", "InputFile", "Piece", "Source", "reading", "refuse_repeated"]
+
+Positions = np.ndarray[Any, np.dtype[np.int64]]
+
+Constants = dict[str, int | str | None]
+"""Column -> its value in all rows of a file."""
 
 Broken = tuple[str, str]
 """The text of a record that cannot be cut into fields, and why it cannot."""
@@ -20,41 +30,77 @@ Broken = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One file of an input: a local path or a URL."""
+    """One file of an input: a local path or a URL, and its state before the first look into it (bytes first).
+
+    `name` is what people are shown, and positions name. `constants` are columns that have one value in the whole file:
+    what its folders say (`country=DE`).
+    """
 
     path: str
+    identity: Identity
+    name: str = ""
+    constants: Constants = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        return self.name or self.path
 
 
 @dataclass(frozen=True, slots=True)
 class FileSplit:
-    """Rows `first_row` to `first_row + n_rows` of one file. `where` is the source's own: how to find them again."""
+    """Rows `first_row` to `first_row + n_rows` of one file. `where` is the source's own: how to find them again.
+
+    `name` and `constants` are those of the file (`InputFile`).
+    """
 
     path: str
     first_row: int
     n_rows: int
     where: dict[str, Any]
+    name: str = ""
+    constants: Constants = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        return self.name or self.path
 
     def to_json(self) -> dict[str, Any]:
-        return {"path": self.path, "first_row": self.first_row, "n_rows": self.n_rows, "where": self.where}
+        found = {"path": self.path, "first_row": self.first_row, "n_rows": self.n_rows, "where": self.where}
+        more = {"name": self.name, "constants": self.constants}
+        return {**found, **{key: value for key, value in more.items() if value}}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FileSplit:
-        return cls(values["path"], values["first_row"], values["n_rows"], values["where"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
 class FileScan:
-    """What one look at a file found. `marks` is the source's own: the places where the file may be cut."""
+    """What one look at a file found. `marks` is the source's own: the places where the file may be cut.
+
+    `schema` is of what the file itself holds.
+    """
 
     path: str
     schema: pa.Schema
     n_rows: int
     marks: Any
+    name: str = ""
+    constants: Constants = field(default_factory=dict)
+    n_bytes: int = 0
+
+    @property
+    def shown(self) -> str:
+        return self.name or self.path
 
 
 @dataclass(slots=True)
 class Piece:
     """The next `n_rows` rows of a split; the first of them is row `first_row` of the file (from 0).
+
+    Where a filter left rows out, `file_rows` says which rows of the file these are, `n_left_out` how many the filter
+    took away since the piece before, and `unjudged` which whole rows it cannot judge, by their row within the piece:
+    (column, why).
 
     `columns` (origin "arrow": typed; "text": CSV cells as strings, null = empty without quotes) or `records`
     (origin "json": one dict a row, as msgspec decodes it) hold the rows that could be cut into fields, in order:
@@ -68,6 +114,17 @@ class Piece:
     records: list[dict[str, Any]] = field(default_factory=list)
     broken: dict[int, Broken] = field(default_factory=dict)
     schema: pa.Schema | None = None
+    file_rows: Positions | None = None
+    n_left_out: int = 0
+    unjudged: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def file_row(self, row: int) -> int:
+        """The row of the file that row `row` of the piece is."""
+        return self.first_row + row if self.file_rows is None else int(self.file_rows[row])
+
+    def rows_of_file(self, rows: Positions) -> Positions:
+        """The same of several rows."""
+        return rows + self.first_row if self.file_rows is None else self.file_rows[rows]
 
     @property
     def n_whole(self) -> int:
@@ -93,12 +150,16 @@ class Piece:
 class Source(Protocol):
     """One input format."""
 
-    def scan(self, path: str, *, mark_rows: int) -> FileScan:
-        """Look through the file once. A text file gets a mark every `mark_rows` rows. InputError if broken."""
+    def scan(self, path: str, *, mark_rows: int, where: Where | None) -> FileScan:
+        """Look through the file once. A text file gets a mark every `mark_rows` rows. InputError if broken.
+
+        `where`: rows that do not pass it need not be found again.
+        """
         ...
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
-        """The file cut into splits of about `split_rows` rows (text files: exactly), in order, covering it all."""
+        """The file cut into splits of about `split_rows` rows (text files: exactly), in order, covering it all but
+        for what was said not to pass."""
         ...
 
     def read(self, split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:

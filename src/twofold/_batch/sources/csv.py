@@ -16,6 +16,7 @@ from twofold._batch.sources.base import Broken, FileScan, FileSplit, Piece, refu
 from twofold._batch.sources.csv_records import cells_of, text_of
 from twofold._batch.sources.records import csv_record_ends, has_odd_quotes, record_end
 from twofold._batch.sources.streams import Block, Lexer, Marks, mark, open_text, read_blocks, split_marks
+from twofold._batch.sources.where import Where
 from twofold._errors import InputError
 
 __all__ = ["SOURCE", "CsvSource"]
@@ -24,7 +25,7 @@ HEADER_BYTES = 1 << 16
 
 
 class CsvSource:
-    def scan(self, path: str, *, mark_rows: int) -> FileScan:
+    def scan(self, path: str, *, mark_rows: int, where: Where | None) -> FileScan:  # noqa: ARG002
         names = _header(path)
         marks, n_rows = mark(path, _lexer(len(names)), mark_rows)
         return FileScan(path, pa.schema([(name, pa.string()) for name in names]), n_rows, marks)

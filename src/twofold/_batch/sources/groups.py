@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import pyarrow as pa
@@ -12,17 +12,26 @@ from twofold._batch.sources.base import FileSplit, Piece
 __all__ = ["group_splits", "pieces_of"]
 
 
-def group_splits(path: str, group_rows: Sequence[int], split_rows: int) -> list[FileSplit]:
-    """Splits of whole groups, or of parts of one that is much larger than a split.
+GroupMarks = tuple[Sequence[int], Collection[int]]
+"""The rows of each group, and the groups that no row is wanted of."""
+
+
+def group_splits(path: str, marks: GroupMarks, split_rows: int) -> list[FileSplit]:
+    """Splits of whole groups, or of parts of one that is much larger than a split; a group left out is in none.
 
     `where`: {"groups": [first, last + 1], "skip": rows of these groups that come before the split}.
     """
+    group_rows, left_out = marks
     splits: list[FileSplit] = []
     start = first_row = n_rows = 0
     for index, rows in enumerate(group_rows):
-        if n_rows and n_rows + rows > split_rows:
+        out = index in left_out
+        if n_rows and (out or n_rows + rows > split_rows):
             splits.append(_split(path, first_row, n_rows, (start, index), 0))
             start, first_row, n_rows = index, first_row + n_rows, 0
+        if out:
+            start, first_row = index + 1, first_row + rows
+            continue
         n_rows += rows
         # What comes before a split inside a group may have to be decoded and thrown away: cut only much too large ones.
         pieces = round(rows / split_rows) if n_rows == rows else 1

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import base64
-import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from twofold._batch.formats import SOURCES, Format, find_format, format_of
+from twofold._batch.formats import SOURCES, Format, format_of
 from twofold._batch.sources.base import FileScan, FileSplit, InputFile, Piece, Source
-from twofold._batch.sources.pieces import regroup
+from twofold._batch.sources.filtering import filtered
+from twofold._batch.sources.listing import expand_inputs, some_of
+from twofold._batch.sources.partitions import constant_fields, own_constants, with_constants
+from twofold._batch.sources.pieces import regroup, slice_piece
+from twofold._batch.sources.where import Where
 from twofold._errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["InputScan", "cut", "expand_inputs", "read_split", "scan_inputs", "schema_from_text", "schema_to_text"]
+__all__ = ["InputScan", "cut", "read_split", "rows_until", "scan_inputs", "schema_from_text", "schema_to_text"]
 
 MARK_ROWS = 1024
-SHOWN_NAMES = 5
+BATCH_ROWS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,83 +45,38 @@ def _source_of(path: str) -> Source:
     return cast("Source", import_module(SOURCES[format_of(path).name]).SOURCE)
 
 
-def expand_inputs(pattern: str | Path) -> list[InputFile]:
-    """The files of an input, sorted by path: a file, a folder (searched to the bottom) or a glob.
-
-    In a folder names that begin with `_` or `.` are skipped, folders too. InputError when nothing is there, or
-    when the files are of more than one format.
-    """
-    root = Path(pattern)
-    if root.is_dir():
-        return _of_one_format(pattern, [p for p in sorted(root.rglob("*")) if p.is_file() and not _hidden(p, root)])
-    if root.exists():
-        format_of(root)
-        return [InputFile(str(root))]
-    if glob.has_magic(str(pattern)):
-        found = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207  (absolute too)
-        files = [path for path in found if path.is_file()]
-        if not files:
-            raise InputError(
-                f"no file matches the input {str(pattern)!r}. Check the pattern, and quote it so that the shell "
-                "does not expand it.",
-                path=str(pattern),
-            )
-        return _of_one_format(pattern, files)
-    raise InputError(f"the input {str(pattern)!r} is not there. Check the path.", path=str(pattern))
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(("_", ".")) for part in path.relative_to(root).parts)
-
-
-def _of_one_format(pattern: str | Path, files: list[Path]) -> list[InputFile]:
-    if not files:
-        raise InputError(
-            f"the input folder {str(pattern)!r} holds no file (names beginning with _ or . are skipped).",
-            path=str(pattern),
-        )
-    unknown = [str(path) for path in files if find_format(path) is None]
-    if unknown:
-        raise InputError(
-            f"the input {str(pattern)!r} holds files whose names do not say which format they are: "
-            f"{_some(unknown)}. Move them away, or narrow the input with a pattern such as '*.parquet'.",
-            path=str(pattern),
-            files=unknown,
-        )
-    first: dict[str, str] = {}
-    for path in files:
-        first.setdefault(format_of(path).name, str(path))
-    if len(first) > 1:
-        named = ", ".join(f"{name} ({path})" for name, path in sorted(first.items()))
-        raise InputError(
-            f"the input {str(pattern)!r} mixes formats: {named}. Narrow it with a pattern such as '*.parquet'.",
-            path=str(pattern),
-            formats=sorted(first),
-        )
-    return [InputFile(str(path)) for path in files]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN_NAMES
-    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def scan_inputs(pattern: str | Path | Sequence[InputFile], *, mark_rows: int = MARK_ROWS) -> InputScan:
+def scan_inputs(
+    pattern: str | Path | Sequence[InputFile], *, mark_rows: int = MARK_ROWS, where: Where | None = None
+) -> InputScan:
     """Look through all files once. In text files every `mark_rows`th row is marked: a split that begins between two
-    marks reads from the one before it.
+    marks reads from the one before it. Rows that do not pass `where` need not be in the splits that are cut.
 
     InputError names the file that is broken, or the column in which two files differ.
     """
     found = list(pattern) if not isinstance(pattern, str | Path) else expand_inputs(pattern)
-    files = [_source_of(file.path).scan(file.path, mark_rows=mark_rows) for file in found]
+    files = [_scan(file, mark_rows, where) for file in found]
     file_format = format_of(found[0].path)
+    schema = _common_schema(files, file_format)
+    for field in constant_fields([scan.constants for scan in files]):
+        if field.name not in set(schema.names):
+            schema = schema.append(field)
+    return InputScan(files, schema, file_format)
+
+
+def _scan(file: InputFile, mark_rows: int, where: Where | None) -> FileScan:
+    scan = _source_of(file.path).scan(file.path, mark_rows=mark_rows, where=where)
+    constants = own_constants(scan, file.constants)
+    return replace(scan, name=file.name, constants=constants, n_bytes=file.identity[0])
+
+
+def _common_schema(files: list[FileScan], file_format: Format) -> pa.Schema:
     if file_format.name == "jsonl":
         from twofold._batch.sources.json_types import merge_columns, schema_of
 
-        return InputScan(files, schema_of(merge_columns([scan.marks.columns for scan in files])), file_format)
+        return schema_of(merge_columns([scan.marks.columns for scan in files]))
     for scan in files[1:]:
         _same_schema(files[0], scan)
-    return InputScan(files, _nullable_anywhere(files), file_format)
+    return _nullable_anywhere(files)
 
 
 def _same_schema(first: FileScan, other: FileScan) -> None:
@@ -128,17 +86,17 @@ def _same_schema(first: FileScan, other: FileScan) -> None:
         absent = [name for name in having.schema.names if name not in set(lacking.schema.names)]
         if absent:
             raise InputError(
-                f"the input files differ: {lacking.path} has no column {_some(absent)}, which {having.path} has. "
+                f"the input files differ: {lacking.shown} has no column {some_of(absent)}, which {having.shown} has. "
                 "All files of one input need the same columns.",
-                path=lacking.path,
+                path=lacking.shown,
                 columns=absent,
             )
     for name in ours.names:
         if ours.field(name).type != theirs.field(name).type:
             raise InputError(
-                f"the input files differ: the column {name} is {ours.field(name).type} in {first.path} and "
-                f"{theirs.field(name).type} in {other.path}. All files of one input need the same types.",
-                path=other.path,
+                f"the input files differ: the column {name} is {ours.field(name).type} in {first.shown} and "
+                f"{theirs.field(name).type} in {other.shown}. All files of one input need the same types.",
+                path=other.shown,
                 columns=[name],
             )
 
@@ -154,16 +112,55 @@ def _nullable_anywhere(files: list[FileScan]) -> pa.Schema:
 
 def cut(scan: InputScan, split_rows: int) -> list[FileSplit]:
     """The whole input as splits of about `split_rows` rows, in order. A file without rows has none."""
-    splits: list[FileSplit] = []
-    for file in scan.files:
-        splits.extend(_source_of(file.path).splits(file, split_rows))
-    return splits
+    return [
+        replace(split, name=file.name, constants=file.constants)
+        for file in scan.files
+        for split in _source_of(file.path).splits(file, split_rows)
+    ]
 
 
-def read_split(split: FileSplit, schema: pa.Schema, columns: Sequence[str], batch_rows: int) -> Iterator[Piece]:
-    """The rows of a split, in order, in pieces of exactly `batch_rows` rows (the last one has the rest)."""
-    pieces = _source_of(split.path).read(split, schema, columns, batch_rows)
+def rows_until(split: FileSplit, schema: pa.Schema, where: Where, wanted: int) -> tuple[int, int]:
+    """How many rows of a split must be read until `wanted` of them pass, and how many then do."""
+    found = 0
+    for piece in read_split(split, schema, [], BATCH_ROWS, where=where):
+        if found + piece.n_rows >= wanted:
+            return piece.file_row(wanted - found - 1) + 1 - split.first_row, wanted
+        found += piece.n_rows
+    return split.n_rows, found
+
+
+def read_split(
+    split: FileSplit,
+    schema: pa.Schema,
+    columns: Sequence[str],
+    batch_rows: int,
+    *,
+    where: Where | None = None,
+    n_rows: int | None = None,
+) -> Iterator[Piece]:
+    """The rows of a split, in order, in pieces of exactly `batch_rows` rows (the last one has the rest).
+
+    `n_rows`: only the first so many. Rows that do not pass `where` are left out; the pieces say how many.
+    """
+    wanted = list(columns) if where is None else list(dict.fromkeys([*columns, *where.columns]))
+    constants = {name: value for name, value in split.constants.items() if name in wanted}
+    stored = [name for name in wanted if name not in constants]
+    pieces = _source_of(split.path).read(split, schema, stored, batch_rows)
+    if n_rows is not None and n_rows < split.n_rows:
+        pieces = _first_rows(pieces, n_rows)
+    if constants:
+        pieces = (with_constants(piece, constants) for piece in pieces)
+    if where is not None:
+        pieces = filtered(where, pieces)
     return regroup(pieces, batch_rows)
+
+
+def _first_rows(pieces: Iterator[Piece], n_rows: int) -> Iterator[Piece]:
+    for piece in pieces:
+        yield slice_piece(piece, 0, min(piece.n_rows, n_rows))
+        n_rows -= piece.n_rows
+        if n_rows <= 0:
+            return
 
 
 def schema_to_text(schema: pa.Schema) -> str:

@@ -18,6 +18,7 @@ from twofold._batch.sources.base import Broken, FileScan, FileSplit, Piece
 from twofold._batch.sources.json_types import SPECIAL, Columns, RecordTypes, schema_of
 from twofold._batch.sources.records import line_ends
 from twofold._batch.sources.streams import Block, Lexer, Marks, mark, matching_lines, read_blocks, split_marks
+from twofold._batch.sources.where import Where
 from twofold._errors import NotJson
 from twofold._signature.decode import decode_exactly
 
@@ -42,7 +43,7 @@ class JsonMarks:
 
 
 class JsonlSource:
-    def scan(self, path: str, *, mark_rows: int) -> FileScan:
+    def scan(self, path: str, *, mark_rows: int, where: Where | None) -> FileScan:  # noqa: ARG002
         types = RecordTypes()
         marks, n_rows = mark(path, LEXER, mark_rows, lambda block: _look(types, block))
         return FileScan(path, schema_of(types.columns), n_rows, JsonMarks(marks, types.columns))

@@ -16,6 +16,8 @@ from twofold._batch.places import open_input
 from twofold._batch.sources.base import FileScan, FileSplit, Piece, reading, refuse_repeated
 from twofold._batch.sources.cursors import borrowed, identity
 from twofold._batch.sources.groups import group_splits, pieces_of
+from twofold._batch.sources.where import Where
+from twofold._errors import UsageError
 
 __all__ = ["SOURCE", "ParquetSource"]
 
@@ -23,13 +25,15 @@ BUFFER_BYTES = 1 << 20
 
 
 class ParquetSource:
-    def scan(self, path: str, *, mark_rows: int) -> FileScan:  # noqa: ARG002  (a Parquet file has its own marks)
+    def scan(self, path: str, *, mark_rows: int, where: Where | None) -> FileScan:  # noqa: ARG002  (it has its own marks)
         with reading(path), _opened(path) as file:
             metadata = file.metadata
-            rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
             schema = file.schema_arrow
+            rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+            groups = range(len(rows)) if where is not None else ()
+            ruled_out = {i for i in groups if where is not None and rules_out(where, metadata, i, schema)}
         refuse_repeated(path, schema.names)
-        return FileScan(path, schema, sum(rows), rows)
+        return FileScan(path, schema, sum(rows), (rows, ruled_out))
 
     def splits(self, scan: FileScan, split_rows: int) -> list[FileSplit]:
         return group_splits(scan.path, scan.marks, split_rows)
@@ -88,6 +92,25 @@ class _Group:
             self.done = self.row == self._n_rows
             if low < high:
                 yield batch.slice(low, high - low)
+
+
+def rules_out(where: Where, metadata: pq.FileMetaData, group: int, schema: pa.Schema) -> bool:
+    """Whether the statistics of a row group say that none of its rows passes."""
+    found = metadata.row_group(group)
+    paths = {found.column(i).path_in_schema: i for i in range(found.num_columns)}
+    for comparison in where.comparisons:
+        if comparison.column not in paths or comparison.column not in schema.names:
+            continue
+        statistics = found.column(paths[comparison.column]).statistics
+        if statistics is None or not statistics.has_min_max:
+            continue
+        kind = schema.field(comparison.column).type
+        try:
+            if not comparison.may_hold(pa.array([statistics.min, statistics.max], kind)):
+                return True
+        except (pa.ArrowException, NotImplementedError, TypeError, ValueError, UsageError):
+            continue  # what is wrong with it is said where the whole input is known
+    return False
 
 
 @contextmanager

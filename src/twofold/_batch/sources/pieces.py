@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from twofold._batch.sources.base import Piece
 
 __all__ = ["join_pieces", "regroup", "slice_piece"]
@@ -20,7 +22,7 @@ def regroup(pieces: Iterator[Piece], batch_rows: int) -> Iterator[Piece]:
             waiting.append(slice_piece(piece, taken, stop))
             yield join_pieces(waiting)
             waiting, n_waiting, taken = [], 0, stop
-        if taken < piece.n_rows:
+        if taken < piece.n_rows or piece.n_left_out:
             waiting.append(slice_piece(piece, taken, piece.n_rows))
             n_waiting += piece.n_rows - taken
     if waiting:
@@ -36,13 +38,16 @@ def slice_piece(piece: Piece, start: int, stop: int) -> Piece:
     first = start - broken_before
     n_whole = stop - start - len(broken)
     return Piece(
-        first_row=piece.first_row + start,
+        first_row=piece.file_row(start) if start < piece.n_rows else piece.first_row,
         n_rows=stop - start,
         origin=piece.origin,
         columns={name: column.slice(first, n_whole) for name, column in piece.columns.items()},
         records=piece.records[first : first + n_whole],
         broken=broken,
         schema=piece.schema,
+        file_rows=None if piece.file_rows is None else piece.file_rows[start:stop],
+        n_left_out=piece.n_left_out if start == 0 else 0,
+        unjudged={row - start: why for row, why in piece.unjudged.items() if start <= row < stop},
     )
 
 
@@ -53,11 +58,13 @@ def join_pieces(pieces: list[Piece]) -> Piece:
     import pyarrow as pa
 
     first = pieces[0]
-    broken = {}
+    broken, unjudged = {}, {}
     before = 0
     for piece in pieces:
         broken.update({row + before: what for row, what in piece.broken.items()})
+        unjudged.update({row + before: why for row, why in piece.unjudged.items()})
         before += piece.n_rows
+    filtered = [piece.file_rows for piece in pieces if piece.file_rows is not None]
     return Piece(
         first_row=first.first_row,
         n_rows=before,
@@ -66,4 +73,7 @@ def join_pieces(pieces: list[Piece]) -> Piece:
         records=[record for piece in pieces for record in piece.records],
         broken=broken,
         schema=first.schema,
+        file_rows=np.concatenate(filtered) if filtered else None,
+        n_left_out=sum(piece.n_left_out for piece in pieces),
+        unjudged=unjudged,
     )
