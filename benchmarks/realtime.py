@@ -32,11 +32,13 @@ SIDES = (OURS, HAND, FASTAPI)
 WRK = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-local bodies, at = {}, 0
-for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
+local requests, at = {}, 0
+init = function()
+    for line in io.lines(os.getenv("BODIES")) do requests[#requests + 1] = wrk.format(nil, nil, nil, line) end
+end
 request = function()
-    at = at % #bodies + 1
-    return wrk.format(nil, nil, nil, bodies[at])
+    at = at % #requests + 1
+    return requests[at]
 end
 """
 
