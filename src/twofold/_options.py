@@ -40,7 +40,7 @@ class BatchOptions:
     country = 'DE'". `max_bad_rows`: "100" or "0.5%" (None: any number, and exit code 3 if there are some).
     `quarantine`: the file for rows without an answer (None: beside the output). `key`: the
     columns that name a row of a table, whose rows are then updated. `state`: a folder for what must lie on this machine
-    while the output does not.
+    while the output does not. `output_format`: what goes to standard output: jsonl (None), csv or arrow.
     `row_timeout_s`: a model call may take so much longer than calls of its size usually do; a row that does so alone is
     given up.
     """
@@ -58,6 +58,7 @@ class BatchOptions:
     quarantine: str | None = None
     key: tuple[str, ...] = ()
     state: str = ".twofold/runs"
+    output_format: str | None = None
     row_timeout_s: float = 300.0
     unsorted: bool = False
 

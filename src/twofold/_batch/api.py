@@ -37,6 +37,7 @@ class BatchSettings(TypedDict, total=False):
     quarantine: str | None
     key: tuple[str, ...] | list[str]
     state: str
+    output_format: str | None
 
 
 @overload
@@ -75,7 +76,7 @@ def batch(
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
     (answer -> column), `limit_rows`, `where`, `max_bad_rows`, `overwrite`, `quarantine`, `key`, `state`,
-    `row_timeout_s`, `unsorted`.
+    `output_format`, `row_timeout_s`, `unsorted`.
 
     Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
     that cannot end.

@@ -79,7 +79,9 @@ def compute(run: Run, executor: Executor, options: BatchOptions, began: float, t
     try:
         with Joining(run.work, run.tasks) as joining:
             rows_total = sum(task.n_rows for task in run.tasks)
-            tracker = RunTracker(rows_total, options.max_bad_rows, began, joining.committed, told)
+            tracker = RunTracker(
+                rows_total, options.max_bad_rows, began, joining.committed, told, bool(store.quarantine())
+            )
             waiting = [task for task in run.tasks if task.name not in committed]
             run.resumed = len(run.tasks) - len(waiting)
             for task in run.tasks:

@@ -87,6 +87,8 @@ def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Se
 def _stopping(store: Store) -> Iterator[None]:
     """SIGTERM ends the run like Ctrl-C does, with exit code 143; both say how to go on."""
     go_on = f"{store.shown()!r} is not there yet. What is committed stays: start the same command again to go on."
+    if not store.keeps:
+        go_on = f"{store.shown()} has the first rows only, and nothing is kept: start again from the beginning."
 
     def stop(signum: int, _: FrameType | None) -> None:
         error = RunStopped(f"the run was stopped by SIGTERM; {go_on}")

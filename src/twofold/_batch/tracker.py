@@ -33,11 +33,13 @@ class RunTracker:
         began: float,
         on_commit: Callable[[int], None],
         told: OnProgress | None,
+        can_put_aside: bool = True,
     ) -> None:
         self.reports: dict[int, dict[str, Any]] = {}
         self._rows_total = rows_total
         self._limit = limit
-        self._allowed = allowed_bad_rows(limit, rows_total)
+        self._can_put_aside = can_put_aside
+        self._allowed = allowed_bad_rows(limit, rows_total) if can_put_aside else 0
         self._began = began
         self._on_commit = on_commit
         self._told = told
@@ -105,6 +107,13 @@ class RunTracker:
             elif split is not None:
                 merge_reasons(reasons, split.reasons)
                 first.extend(split.first)
+        if not self._can_put_aside:
+            raise RunStopped(
+                "a row has no answer, and no place was named for such rows, so the run was stopped. To go on without "
+                "them, say where they go: --quarantine bad.jsonl\n" + "\n".join(error_lines(reasons, first)),
+                reasons=reasons,
+                first_errors=first[:FIRST_SHOWN],
+            )
         refuse_too_many(self._failed, self._limit, reasons, first)
 
 

@@ -99,6 +99,11 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     help="What must lie on this machine while OUTPUT does not. Default: .twofold/runs",
 )
 @option(
+    "--output-format",
+    type=click.Choice(["jsonl", "csv", "arrow"]),
+    help="What goes to standard output (OUTPUT -). Default: jsonl.",
+)
+@option(
     "--row-timeout",
     "row_timeout_s",
     type=click.FloatRange(0, min_open=True),
@@ -112,17 +117,18 @@ def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: s
     """Answer every row of INPUT with MODEL and write OUTPUT: the same rows in the same order, with all their columns
     and the answers beside them."""
     from twofold._batch import run_batch
+    from twofold._batch.places import shown
     from twofold._batch.progress import showing
     from twofold._options import BatchOptions
 
     columns, rename = pairs("--map", rest.pop("columns"), "FIELD=COLUMN"), pairs("--rename", rest.pop("rename"))
     options = BatchOptions(map=columns, rename=rename, keep=None if keep is None else names(keep), **rest)
-    with showing(output) as on_progress:
+    with showing(shown(output)) as on_progress:
         report = run_batch(model.ref(), source, output, options, on_progress=on_progress)
     click.echo(summary(report), err=True)
     if as_json:
-        shown = report.to_json()
-        click.echo(json.dumps({key: shown[key] for key in SHOWN}))
+        values = report.to_json()
+        click.echo(json.dumps({key: values[key] for key in SHOWN}), err=output == "-")
     return report.exit_code
 
 

@@ -16,13 +16,13 @@ import pyarrow.compute as pc
 from twofold._batch.formats import Format
 from twofold._batch.sinks.base import Joiner, Part
 
-__all__ = ["SINK", "ArrowSink"]
+__all__ = ["SINK", "ArrowSink", "stored_schema"]
 
 
 class ArrowSink:
     @contextmanager
     def part(self, path: Path, schema: pa.Schema, file_format: Format, *, header: bool) -> Iterator[Part]:  # noqa: ARG002
-        stored = _stored_schema(schema)
+        stored = stored_schema(schema)
         with pa.OSFile(str(path), "wb") as file, _writer(file, stored, file_format) as writer:
             part = _Part(writer, stored)
             yield part
@@ -32,7 +32,7 @@ class ArrowSink:
     def joined(self, path: Path, schema: pa.Schema, file_format: Format) -> Iterator[Joiner]:
         joiner = _Joiner()
         yield joiner
-        stored = _stored_schema(schema)
+        stored = stored_schema(schema)
         dictionaries = {name: _union(name, joiner.parts) for name in _dictionary_columns(stored)}
         for name, values in dictionaries.items():
             at = stored.get_field_index(name)
@@ -130,7 +130,7 @@ def _with_dictionaries(batch: pa.RecordBatch, schema: pa.Schema, dictionaries: d
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _stored_schema(schema: pa.Schema) -> pa.Schema:
+def stored_schema(schema: pa.Schema) -> pa.Schema:
     """Dictionaries inside lists and structs become plain values; those of whole columns stay."""
     return pa.schema(
         [

@@ -19,7 +19,7 @@ from twofold._batch.sinks.column_text import decoded, is_bytes, is_nested, is_te
 from twofold._batch.sinks.json_text import json_text, text_bytes
 from twofold._batch.sinks.text_files import Write, in_pieces, joined_text, open_text_output, refuse_untextual
 
-__all__ = ["SINK", "CsvSink"]
+__all__ = ["SINK", "CsvSink", "header_line", "lines"]
 
 NEEDS_QUOTES = r'[,"\r\n]|^$'
 
@@ -30,11 +30,11 @@ class CsvSink:
         refuse_untextual(schema)
         with open_text_output(path, file_format.compression) as write:
             if header:
-                write(_header(schema))
+                write(header_line(schema))
             yield _Part(write)
 
     def joined(self, path: Path, schema: pa.Schema, file_format: Format) -> AbstractContextManager[Joiner]:
-        return joined_text(path, file_format.compression, _header(schema))
+        return joined_text(path, file_format.compression, header_line(schema))
 
 
 class _Part:
@@ -46,7 +46,7 @@ class _Part:
             self._write(lines(piece))
 
 
-def _header(schema: pa.Schema) -> bytes:
+def header_line(schema: pa.Schema) -> bytes:
     return ",".join(cell_texts(pa.array(schema.names, pa.string())).to_pylist()).encode() + b"\n"
 
 

@@ -23,6 +23,7 @@ __all__ = ["Assembly", "LocalStore", "Store", "open_store", "refuse_overlap", "s
 KINDS: Final[dict[str, tuple[str, str]]] = {
     "local": ("twofold._batch.stores.local", "LocalStore"),
     "objects": ("twofold._batch.stores.objects", "ObjectsStore"),
+    "stdout": ("twofold._batch.stores.stdout", "StdoutStore"),
     "sql": ("twofold._batch.stores.sql", "SqlStore"),
 }
 """Kind -> module and class; none is imported before it is used."""
@@ -38,6 +39,8 @@ def open_store(output: str, options: BatchOptions, inputs: Sequence[str] = ()) -
         if options.quarantine is None
         else aside_of(options.quarantine, [path for path in inputs if not is_url(path)], output)
     )
+    if options.output_format is not None and output != "-":
+        raise UsageError(f"--output-format is for standard output (-), and {shown(output)!r} is another output.")
     if is_url(output):
         from twofold._batch.databases import is_database
 
@@ -45,6 +48,10 @@ def open_store(output: str, options: BatchOptions, inputs: Sequence[str] = ()) -
             return _sql_store(output, options, aside)
     if options.key:
         raise UsageError(f"--key {options.key[0]} is for tables of a database, and {shown(output)!r} is none.")
+    if output == "-":
+        from twofold._batch.stores.stdout import stdout_store
+
+        return stdout_store(options.output_format, aside)
     if is_url(output):
         return _objects_store(output, options, aside, inputs)
     return local_store(output, aside)

@@ -53,6 +53,11 @@ class Store(Protocol):
         ...
 
     @property
+    def keeps(self) -> bool:
+        """What is committed stays, so that a run that was stopped can go on."""
+        ...
+
+    @property
     def scratch(self) -> Path:
         """A folder of this machine for what is being written."""
         ...
@@ -62,7 +67,7 @@ class Store(Protocol):
         ...
 
     def quarantine(self) -> str:
-        """Where the failing rows can be found, for people."""
+        """Where the failing rows can be found, for people; "" where there is no place for them."""
         ...
 
     def of_run(self, run: str) -> Store:

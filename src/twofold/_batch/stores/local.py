@@ -50,6 +50,7 @@ class LocalStore:
     """Where the user wants the failing rows; None: in the state."""
 
     adds: ClassVar[bool] = False
+    keeps: ClassVar[bool] = True
 
     @property
     def header(self) -> bool:

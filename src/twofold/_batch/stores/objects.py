@@ -47,6 +47,7 @@ class ObjectsStore:
     """One object, or a folder of them."""
 
     adds: ClassVar[bool] = False
+    keeps: ClassVar[bool] = True
 
     def __init__(
         self, url: str, is_folder: bool, file_format: Format, state: StateFolder, aside: Aside | None, run: str = ""

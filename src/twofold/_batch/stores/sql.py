@@ -37,6 +37,7 @@ class SqlStore:
 
     format = Format("arrow", "", ".arrow")
     header = True
+    keeps = True
 
     def __init__(
         self, location: Location, state: StateFolder, aside: Aside, key: Sequence[str], run: str = "", token: str = ""
