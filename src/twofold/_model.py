@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from twofold._errors import ModelError, UsageError
-from twofold._fingerprint import fingerprint
+from twofold._fingerprint import Sources, fingerprint
 from twofold._flavors import Flavor, Loaded, flavor_of, load_with
 from twofold._reference import ModelRef, artifact, mark_of, model, parse, reference_of, refuse_at_import
 
@@ -74,6 +74,11 @@ class Model:
     def streams(self) -> bool:
         """It yields its answer in pieces."""
         return self.stream_row is not None or self.astream_row is not None
+
+    @property
+    def sources(self) -> Sources:
+        """What its version counts."""
+        return self._loaded.sources
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -42,7 +42,8 @@ class BatchOptions:
     columns that name a row of a table, whose rows are then updated. `state`: a folder for what must lie on this machine
     while the output does not. `output_format`: what goes to standard output: jsonl (None), csv or arrow.
     `row_timeout_s`: a model call may take so much longer than calls of its size usually do; a row that does so alone is
-    given up.
+    given up. `executor`: where splits are computed, "local" or "ray". `address`: of the Ray cluster, HOST:6379 (None:
+    RAY_ADDRESS, or this machine's).
     """
 
     workers: int | None = None
@@ -61,8 +62,14 @@ class BatchOptions:
     output_format: str | None = None
     row_timeout_s: float = 300.0
     unsorted: bool = False
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
 
     def __post_init__(self) -> None:
+        if self.executor not in ("local", "ray"):
+            raise UsageError(f"executor is 'local' or 'ray', and {self.executor!r} was given.")
+        if self.address is not None and self.executor != "ray":
+            raise UsageError("address is that of a Ray cluster, and is for --executor ray alone.")
         for name in ("workers", "batch_rows", "split_rows", "limit_rows", "row_timeout_s"):
             given = getattr(self, name)
             if given is not None and not given > 0:

@@ -28,6 +28,7 @@ __all__ = [
     "importing",
     "mark_of",
     "model",
+    "moved_artifacts",
     "parse",
     "recording_artifacts",
     "reference_of",
@@ -115,6 +116,7 @@ def mark_of(target: object) -> Mark | None:
 # ---- artifacts ----------------------------------------------------------------------------------------------------
 
 _named_at_import: dict[str, set[Path]] = {}
+_moved: dict[Path, Path] = {}
 _recorder: ContextVar[set[Path] | None] = ContextVar("twofold_artifacts", default=None)
 
 
@@ -128,7 +130,7 @@ def artifact(path: str | Path) -> Path:
     frame = here.f_back if here is not None else None
     file = frame.f_globals.get("__file__") if frame is not None else None
     folder = Path(file).resolve().parent if file else Path.cwd()
-    found = (folder / path).resolve()
+    found = _where_it_is(folder / path)
     if not found.exists():
         raise ModelError(
             f"The artifact {str(path)!r} is not there: {found} does not exist. "
@@ -139,6 +141,20 @@ def artifact(path: str | Path) -> Path:
         _named_at_import.setdefault(str(Path(file).resolve()), set()).add(found)
     elif recorder is not None:
         recorder.add(found)
+    return found
+
+
+def moved_artifacts(origin: str, here: str) -> None:
+    """A model's files were copied to this machine: those that lay below `origin` lie below `here`. Artifacts that are
+    named by absolute paths are then found."""
+    _moved[Path(origin)] = Path(here)
+
+
+def _where_it_is(path: Path) -> Path:
+    found = path.resolve()
+    for origin, here in _moved.items():
+        if found.is_relative_to(origin) and (here / found.relative_to(origin)).exists():
+            return here / found.relative_to(origin)
     return found
 
 

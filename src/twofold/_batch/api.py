@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from twofold._batch.report import BatchReport
 from twofold._errors import ModelError, UsageError
@@ -38,6 +38,8 @@ class BatchSettings(TypedDict, total=False):
     key: tuple[str, ...] | list[str]
     state: str
     output_format: str | None
+    executor: Literal["local", "ray"]
+    address: str | None
 
 
 @overload
@@ -76,7 +78,7 @@ def batch(
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
     (answer -> column), `limit_rows`, `where`, `max_bad_rows`, `overwrite`, `quarantine`, `key`, `state`,
-    `output_format`, `row_timeout_s`, `unsorted`.
+    `output_format`, `row_timeout_s`, `unsorted`, `executor` ("local" or "ray") and `address` (of the Ray cluster).
 
     Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
     that cannot end.

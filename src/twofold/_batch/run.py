@@ -59,7 +59,8 @@ def run_batch(
         open_.enter_context(_stopping(store))
         inherited = open_.enter_context(store.hold())
         if executor is None:
-            executor = _local(ref, options, open_, inherited)
+            start = _ray if options.executor == "ray" else _local
+            executor = start(ref, options, open_, inherited)
         open_.enter_context(closing(executor))
         from twofold._batch.flow import compute, prepare, report
 
@@ -81,6 +82,18 @@ def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Se
     from twofold._batch.executors.local import LocalExecutor
 
     return LocalExecutor(workers, options.workers, options.row_timeout_s)
+
+
+def _ray(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Sequence[int]) -> Executor:  # noqa: ARG001
+    """Actors on a Ray cluster. They end with this process, which alone holds the run."""
+    import_pyarrow()
+    from twofold._batch.executors.ray import RayExecutor
+    from twofold._batch.packing import packed
+
+    with packed(ref) as model:
+        executor = RayExecutor(ref, model, options.workers, options.address, options.row_timeout_s)
+    open_.callback(executor.close)
+    return executor
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from twofold._light import import_pyarrow
+from twofold._reference import moved_artifacts
 from twofold._supervisor import EARLY, Channel, Message, error_to_message, spare_collector, worker_channel
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def main() -> None:
         import_pyarrow()
         from twofold._batch.executors.base import facts_of
 
+        if channel.args["moved"] is not None:
+            moved_artifacts(*channel.args["moved"])
         model = _load(channel.args["model"])
         channel.send({"ready": facts_of(model)})
         _serve(channel, model)

@@ -21,6 +21,7 @@ Examples:
   twofold batch fraud.onnx 'data/*.csv.gz' scores/ --map features=f0..f29 --keep id
   twofold batch parity.py numbers.csv labels.jsonl --limit 1000        try it on a few rows
   twofold batch fixed.py labels.parquet.twofold/quarantine.jsonl rest.parquet
+  twofold batch fraud.onnx /shared/rows/ /shared/scores/ --executor ray --address 10.0.0.1:6379
 
 INPUT is a file, a folder or a quoted glob of .parquet, .csv, .jsonl or .arrow files (.csv and .jsonl also .gz, .zst).
 OUTPUT is one such file, or a folder (ends with /). It appears all at once, when it is complete. A run that was stopped
@@ -112,6 +113,14 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     help="How much longer than usual a row may take. A call that hangs is ended, its rows are tried apart, and the row "
     "that hangs alone goes to quarantine.",
 )
+@option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="Where rows are computed: in processes of this machine, or on the nodes of a Ray cluster, all of which must "
+    "see INPUT and OUTPUT under the same paths; the model is shipped to them.",
+)
+@option("--address", metavar="HOST:PORT", help="The Ray cluster. Default: RAY_ADDRESS, or the one of this machine.")
 @json_option
 def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: str | None, **rest: Any) -> int:
     """Answer every row of INPUT with MODEL and write OUTPUT: the same rows in the same order, with all their columns

@@ -57,11 +57,15 @@ def is_stopped(pid: int) -> bool:
 
 
 class Workers:
-    """Starts the first worker when it is made. They inherit these descriptors, and so hold the run's lock."""
+    """Starts the first worker when it is made. They inherit these descriptors, and so hold the run's lock.
 
-    def __init__(self, ref: ModelRef, inherited: Sequence[int] = ()) -> None:
+    `moved`: the model's files lie below the second of these folders; on the machine that packed them, below the first.
+    """
+
+    def __init__(self, ref: ModelRef, inherited: Sequence[int] = (), moved: tuple[str, str] | None = None) -> None:
         self.ref = ref
         self._inherited = inherited
+        self._moved = moved
         self.hands: dict[int, Hand] = {}
         self.facts: Message = {}
         """What the first worker that was ready said about the model."""
@@ -70,7 +74,8 @@ class Workers:
         self.start()
 
     def start(self) -> Hand:
-        worker = Worker.start(MODULE, {"model": self.ref.to_json()}, events=self._events, holds=self._inherited)
+        args = {"model": self.ref.to_json(), "moved": self._moved}
+        worker = Worker.start(MODULE, args, events=self._events, holds=self._inherited)
         hand = self.hands[worker.pid] = Hand(worker)
         return hand
 
