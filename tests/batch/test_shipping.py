@@ -142,3 +142,19 @@ def test_artifacts_move_with_their_folder(tmp_path: Path) -> None:
     text = path.read_text().replace(str(tmp_path / "here" / "far"), str(tmp_path / "elsewhere" / "far"))
     path.write_text(text)
     assert load(model_ref(path))(0) == 1111
+
+
+@pytest.mark.parametrize(
+    ("hidden", "call", "said"),
+    [
+        ("ray", "twofold.batch('m.py', 'in.csv', 'out.csv', executor='ray')", "--executor ray needs the package 'ray'"),
+        ("pyspark", "twofold.spark.apply(None, 'm.py')", "twofold.spark needs the package 'pyspark'"),
+    ],
+)
+def test_what_is_not_installed_is_named(hidden: str, call: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("import twofold\n@twofold.model\ndef f(a: int) -> int:\n    return a\n")
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    code = f"import sys, twofold, twofold.spark\nsys.modules[{hidden!r}] = None\n{call}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert said in done.stderr
+    assert f"pip install 'twofold[{'spark' if hidden == 'pyspark' else hidden}]'" in done.stderr

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import queue
 import signal
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +71,7 @@ class _Place:
     """An actor, what it was asked last, and the splits it has in hand."""
 
     actor: Any
-    asked: Any
+    asked: Future[str] | None = None
     doing: str = "loading"
     """loading, proving, exchanging; doubted: a call failed, and whether it is alive is being found out"""
     node: str = ""
@@ -93,13 +95,25 @@ class RayExecutor:
             _connect(address)
         self._parcel = json.dumps(model.parcel.to_json())
         self._pieces = [ray.put(piece) for piece in _pieces(model)]
+        self.answers: queue.SimpleQueue[tuple[_Place, Future[str]]] = queue.SimpleQueue()
         self._actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Remote)
         self.places: list[_Place] = [self.start()]
 
     def start(self) -> _Place:
         """Ask for one more actor. It may wait for its place, and the cluster may grow for it."""
-        actor = self._actor.options(scheduling_strategy="SPREAD").remote()
-        return _Place(actor, actor.begin.remote(self._parcel, self._pieces, self._row_timeout_s, __version__))
+        place = _Place(self._actor.options(scheduling_strategy="SPREAD").remote())
+        self.ask(place, place.actor.begin.remote(self._parcel, self._pieces, self._row_timeout_s, __version__))
+        return place
+
+    def ask(self, place: _Place, reference: Any) -> Future[str]:
+        """What this call of an actor gives is told to `answers`.
+
+        Not waited for by Ray's own calls: they break when a signal (SIGTERM, Ctrl-C) ends the run meanwhile.
+        """
+        future: Future[str] = reference.future()
+        place.asked = future
+        future.add_done_callback(lambda done: self.answers.put((place, done)))
+        return future
 
     def end(self, place: _Place) -> None:
         self.places.remove(place)
@@ -133,7 +147,7 @@ class RayExecutor:
         self._first_place(place)
         question = json.dumps({"work": work.to_json(), "split": task.to_json(), "n_rows": n_rows})
         try:
-            told = json.loads(ray.get(place.actor.probe.remote(question)))
+            told = json.loads(self.ask(place, place.actor.probe.remote(question)).result())
         except exceptions.RayActorError:  # the run itself finds out why
             self.end(place)
             self.places.append(self.start())
@@ -143,8 +157,9 @@ class RayExecutor:
 
     def _first_place(self, place: _Place) -> None:
         try:
-            self.loaded(place, json.loads(ray.get(place.asked, timeout=FIRST_PLACE_S)))
-        except exceptions.GetTimeoutError:
+            assert place.asked is not None
+            self.loaded(place, json.loads(place.asked.result(FIRST_PLACE_S)))
+        except TimeoutError:
             self.refuse_full()
         except exceptions.RayActorError as error:
             raise RunStopped(f"the first actor was lost while it loaded the model: {_said(error)}") from error
@@ -197,8 +212,8 @@ class _Run:
     def run(self) -> None:
         while self._waiting or any(place.tasks for place in self._places):
             self._grow()
-            for place in self._next():
-                self._take(place)
+            for place, answer in self._next():
+                self._take(place, answer)
             for place in [place for place in self._places if place.doing == "doubted"]:
                 if place.doubted_until < time.monotonic():
                     self._gone(place, "it does not answer any more")
@@ -217,17 +232,21 @@ class _Run:
         for _ in range(max(1, min(wanted, unfinished)) - len(self._places)):
             self._places.append(self._executor.start())
 
-    def _next(self) -> list[_Place]:
+    def _next(self) -> Iterator[tuple[_Place, Future[str]]]:
         """The actors that have answered; none where half a second passes without."""
-        asked = {place.asked: place for place in self._places}
-        done, left = ray.wait(list(asked), num_returns=1, timeout=TICK_S)
-        if left:
-            done += ray.wait(left, num_returns=len(left), timeout=0)[0]
-        return [asked[reference] for reference in done]
-
-    def _take(self, place: _Place) -> None:
+        answers = self._executor.answers
         try:
-            told: Message = json.loads(ray.get(place.asked))
+            found = answers.get(timeout=TICK_S)
+            while True:
+                if found[0].asked is found[1] and found[0] in self._places:
+                    yield found
+                found = answers.get_nowait()
+        except queue.Empty:
+            return
+
+    def _take(self, place: _Place, answer: Future[str]) -> None:
+        try:
+            told: Message = json.loads(answer.result())
         except exceptions.ActorUnavailableError:
             self._doubt(place)
             return
@@ -253,7 +272,7 @@ class _Run:
     def _greet(self, place: _Place) -> None:
         self._loaded = True
         place.doing = "proving"
-        place.asked = place.actor.exchange.remote(self._greeting)
+        self._executor.ask(place, place.actor.exchange.remote(self._greeting))
 
     def _proven(self, place: _Place, wrote: str) -> None:
         answer = self._work.store.scratch / wrote
@@ -291,14 +310,14 @@ class _Run:
             return
         place.doing = "exchanging"
         wait_s = max(WAIT_S, len(self._places) / EXCHANGES_A_S)
-        place.asked = place.actor.exchange.remote(json.dumps({"splits": given, "wait_s": wait_s}))
+        self._executor.ask(place, place.actor.exchange.remote(json.dumps({"splits": given, "wait_s": wait_s})))
 
     def _doubt(self, place: _Place) -> None:
         """It could not be reached: gone, most likely. Until that is sure, or it has given up by itself, its splits
         wait: two actors at one split would overwrite each other."""
         place.doing = "doubted"
         place.doubted_until = place.doubted_until or time.monotonic() + WAIT_S + 2 * FENCE_S
-        place.asked = place.actor.alive.remote()
+        self._executor.ask(place, place.actor.alive.remote())
 
     def _gone(self, place: _Place, why: str) -> None:
         self._calls_of_gone += place.calls
