@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 import twofold
+from tests.certificates import Certificates
 from tests.compare.servers import answer
 from tests.realtime import models
 from tests.realtime.serving import serving
@@ -112,36 +112,22 @@ def test_a_model_by_its_name(ask: Any):
             assert first.example == {"number": 7}
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of 127.0.0.1 that signs itself, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    made, key = folder / "cert.pem", folder / "key.pem"
-    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    try:
-        command = [*words.split(), "-keyout", str(key), "-out", str(made)]
-        subprocess.run(command, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("needs the program openssl")
-    return made, key
-
-
 @pytest.fixture
-def secure(certificate: tuple[Path, Path]) -> Iterator[Scripted]:
+def secure(certificates: Certificates) -> Iterator[Scripted]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
+    context.load_cert_chain(certificates.both)
     with Scripted([GOOD], context) as server:
         yield server
 
 
-def test_tls(ask: Any, secure: Scripted, certificate: tuple[Path, Path]):
-    client = twofold.connect(secure.url, ca=certificate[0])
+def test_tls(ask: Any, secure: Scripted, certificates: Certificates):
+    client = twofold.connect(secure.url, ca=certificates.authority)
     assert client(7) == client(7) == "Odd"
     assert ask(client, 7) == "Odd"
 
 
 def test_a_certificate_that_nobody_vouches_for(secure: Scripted):
-    with pytest.raises(Unreachable, match=r"certificate is not trusted \(.*self.signed.*ca="):
+    with pytest.raises(Unreachable, match=r"certificate is not trusted \(.*issuer.*ca="):
         twofold.connect(secure.url)
 
 

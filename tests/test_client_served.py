@@ -13,6 +13,7 @@ import pytest
 
 import twofold
 import twofold.testing
+from tests.certificates import Certificates
 from tests.cli.commands import PARITY
 from tests.cli.commands import twofold as command
 from tests.examples.modes import TWOFOLD
@@ -68,26 +69,14 @@ def test_the_deadline_of_the_client_is_the_servers():
         assert time.monotonic() - began < 0.55
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models, and a certificate of 127.0.0.1 that signs itself."""
-    found = tmp_path_factory.mktemp("served")
-    (found / "parity.py").write_text(PARITY)
-    (found / "half.py").write_text("import twofold\n\n@twofold.model\ndef half(x: float) -> float:\n    return x / 2\n")
-    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    try:
-        made = [*words.split(), "-keyout", "key.pem", "-out", "certificate.pem"]
-        subprocess.run(made, cwd=found, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("needs the program openssl")
-    return found
-
-
-def test_keys_tls_and_several_models(folder: Path):
+def test_keys_tls_and_several_models(tmp_path: Path, certificates: Certificates):
     """The whole way: `twofold serve` in worker processes, the client, and `twofold bench`."""
-    (folder / "keys.txt").write_text("first\nsecond\n")
-    half_py, parity_py, ca = folder / "half.py", folder / "parity.py", folder / "certificate.pem"
-    safety = ["--api-key", folder / "keys.txt", "--tls-certificate", ca, "--tls-key", folder / "key.pem"]
+    half_py, parity_py, ca = tmp_path / "half.py", tmp_path / "parity.py", certificates.authority
+    parity_py.write_text(PARITY)
+    half_py.write_text("import twofold\n\n@twofold.model\ndef half(x: float) -> float:\n    return x / 2\n")
+    (tmp_path / "keys.txt").write_text("first\nsecond\n")
+    tls = ["--tls-certificate", certificates.server, "--tls-key", certificates.key]
+    safety = ["--api-key", tmp_path / "keys.txt", *tls]
     words = ["serve", parity_py, f"half={half_py}", "--port", "0", "--workers", "1", *safety]
     process = subprocess.Popen([*TWOFOLD, *map(str, words)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -106,7 +95,7 @@ def test_keys_tls_and_several_models(folder: Path):
         with pytest.raises(UsageError, match=r"serves no model 'third'\. It serves parity, half"):
             twofold.connect(url, ca=ca, api_key="first", model="third")
         done = command(
-            "bench", url, "--ca", ca, "--name", "half", "--rate", "100", "--duration", "0.5", "--json", cwd=folder,
+            "bench", url, "--ca", ca, "--name", "half", "--rate", "100", "--duration", "0.5", "--json", cwd=tmp_path,
             env={"TWOFOLD_API_KEY": "second"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

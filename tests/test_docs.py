@@ -64,7 +64,10 @@ class Session:
         self.port = str(free_port())
         self.running: list[subprocess.Popen[bytes]] = []
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.env = os.environ | {"PATH": path, "TWOFOLD_SERVE_PORT": self.port, "NO_COLOR": "1", "COLUMNS": "120"}
+        self.env = os.environ | {
+            "PATH": path, "NO_COLOR": "1", "COLUMNS": "120",
+            "TWOFOLD_SERVE_PORT": self.port, "TWOFOLD_COMPARE_SECONDS": "0.2",
+        }  # fmt: skip
 
     def run(self, block: Block) -> None:
         first, _, _ = block.text.partition("\n")

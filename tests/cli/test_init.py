@@ -79,7 +79,7 @@ def check(path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr + path.read_text()
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", path.parent / ".mypy", path],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", path.parent.parent / "mypy", path],
         capture_output=True,
         text=True,
         cwd=path.parent,

@@ -76,8 +76,21 @@ def test_rows_in_memory_are_compared_too(tmp_path: Path, monkeypatch: pytest.Mon
     settings = {"min_seconds": 0.2, "connections": 2, "workers": 1}
     found = twofold.compare("model.py", [1, 2, {"number": 3}], **settings)  # type: ignore[arg-type]
     assert (found.rows, found.parity.differ_bytes, found.exit_code) == (3, 0, 0)
-    assert str(found).startswith("parity, version ")
-    assert ", over 3 rows in memory\n" in str(found)
+    lines = str(found).splitlines()
+    assert lines[0].startswith("parity, version ")
+    assert lines[0].endswith(", over 3 rows in memory")
+    first_words = [line.split("|")[0].strip() for line in lines[2:] if "|" in line]
+    assert [words for words in first_words if words] == [
+        "Factor",
+        "Latency",
+        "Data size",
+        "Throughput",
+        "Resource use",
+        "Complexity",
+        "Output frequency",
+        "Use case",
+    ]
+    assert lines[-1] == "Parity: 0 of 3 rows differ beyond tolerance, 0 in bytes."
 
 
 def test_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

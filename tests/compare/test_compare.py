@@ -31,8 +31,8 @@ def compare(folder: Path, model: str, rows: pa.Table, *more: object) -> tuple[in
 
 
 def test_the_same_answers(tmp_path: Path) -> None:
-    numbers = pa.table({"id": list(range(600)), "number": pa.array([n if n != 5 else None for n in range(600)])})
-    code, found = compare(tmp_path, SAME, numbers, "--limit", 500)
+    numbers = pa.table({"id": list(range(600)), "n": pa.array([n if n != 5 else None for n in range(600)])})
+    code, found = compare(tmp_path, SAME, numbers, "--map", "number=n", "--limit", 500)
     assert code == 0
     assert found["rows"] == 499
     assert found["rows_unfit"] == 1
@@ -70,28 +70,6 @@ def test_answers_that_differ_by_mode(tmp_path: Path) -> None:
     assert parity["examples"][0]["row"] == 1
     assert parity["examples"][0]["real_time"] == {"prediction": 1 / 7}
     assert parity["examples"][0]["batch"] == {"prediction": pytest.approx(1 / 7 * 1.001)}
-
-
-def test_the_table(tmp_path: Path) -> None:
-    (tmp_path / "model.py").write_text(SAME)
-    (tmp_path / "rows.csv").write_text("n\n" + "\n".join(map(str, range(20, 40))) + "\n")
-    done = twofold("compare", "model.py", "rows.csv", "--map", "number=n", *QUICK, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith("parity, version ")
-    assert lines[0].endswith(", over 20 rows of rows.csv")
-    first_words = [line.split("|")[0].strip() for line in lines[2:] if "|" in line]
-    assert [words for words in first_words if words] == [
-        "Factor",
-        "Latency",
-        "Data size",
-        "Throughput",
-        "Resource use",
-        "Complexity",
-        "Output frequency",
-        "Use case",
-    ]
-    assert lines[-1] == "Parity: 0 of 20 rows differ beyond tolerance, 0 in bytes."
 
 
 @pytest.mark.parametrize(

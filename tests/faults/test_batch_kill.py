@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("name", "replaces", "step"),
     [
-        ("out.csv", False, 3),
-        ("out.parquet", True, 5),
-        ("out/", True, 4),
+        ("out.csv", False, 5),
+        ("out.parquet", True, 7),
+        ("out/", True, 6),
         *(
             pytest.param(name, replaces, 1, marks=[pytest.mark.heavy, pytest.mark.timeout(600)])
             for name in ("out.csv", "out.arrow", "out/")

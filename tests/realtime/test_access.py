@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-import trustme
 
 import twofold
+from tests.certificates import Certificates
 from tests.realtime.serving import serving
 from tests.served import started
 from twofold._errors import UsageError
@@ -101,13 +101,9 @@ def test_pages_of_other_origins_are_let_in_only_when_named() -> None:
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_tls_both_ways_and_on_the_lane(tmp_path: Path, loop: str) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    access = Access(certificate=str(tmp_path / "server.pem"))
+def test_tls_both_ways_and_on_the_lane(certificates: Certificates, loop: str) -> None:
+    trusting = ssl.create_default_context(cafile=certificates.authority)
+    access = Access(certificate=str(certificates.both))
     with (
         serving(parity, loop=loop, access=access) as server,
         httpx.Client(base_url=f"https://127.0.0.1:{server.port}", verify=trusting) as client,

@@ -152,11 +152,13 @@ def half(number: int, name: str) -> float:
 """
 
 
-@pytest.mark.parametrize("layout", ["--inline", "--isolate"])
-def test_what_was_answered_is_there_after_a_drain_and_batch_answers_it_again(tmp_path: Path, layout: str) -> None:
+@pytest.mark.parametrize(("layout", "workers"), [("--inline", "2"), ("--isolate", "1")])
+def test_what_was_answered_is_there_after_a_drain_and_batch_answers_it_again(
+    tmp_path: Path, layout: str, workers: str
+) -> None:
     models, folder = tmp_path / "models.py", tmp_path / "kept"
     models.write_text(MODELS)
-    options = ["--log-predictions", "100%", "--log-folder", str(folder), layout, "--workers", "2"]
+    options = ["--log-predictions", "100%", "--log-folder", str(folder), layout, "--workers", workers]
     with serving(f"{models}:score", f"half={models}:half", *options) as server:
         answers = _ask(server, "/predict", range(500))
         server.process.send_signal(signal.SIGHUP)

@@ -51,14 +51,14 @@ def test_overload(monkeypatch: pytest.MonkeyPatch, fixed_s: float, row_s: float,
         world = World(lambda rows: fixed_s + row_s * rows, places=places)
         # what calls that last half the deadline can do
         capacity = places / row_s if not fixed_s else places * 100 / (fixed_s + row_s * 100)
-        await world.open_loop(0.5 * capacity, 5, deadline_s=0.1)
-        normal = await world.open_loop(0.5 * capacity, 5, deadline_s=0.1, seed=2)
+        await world.open_loop(0.5 * capacity, 2, deadline_s=0.1)
+        normal = await world.open_loop(0.5 * capacity, 3, deadline_s=0.1, seed=2)
         assert (normal.refused, normal.late) == (0, 0)
-        seen = await world.open_loop(3 * capacity, 10, deadline_s=0.1, seed=3)
+        seen = await world.open_loop(3 * capacity, 4, deadline_s=0.1, seed=3)
         assert len(seen.answered_s) / seen.seconds >= 0.95 * capacity
         assert seen.late <= 0.01 * len(seen.answered_s)
         assert seen.most_rows_waiting <= 0.1 * capacity + 1
-        after = await world.open_loop(0.5 * capacity, 5, deadline_s=0.1, seed=2)
+        after = await world.open_loop(0.5 * capacity, 3, deadline_s=0.1, seed=2)
         assert (after.refused, after.late) == (0, 0)
         assert after.percentile(0.9) <= 1.2 * normal.percentile(0.9) + 0.001
 

@@ -196,7 +196,7 @@ def arrow_arrays(draw, depth=2):
     return array
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(field=strategies.any_field, column=arrow_arrays(), nulls_as_nan=st.booleans())
 def test_arrow_columns_equal_single_values(field, column, nulls_as_nan):
     check_arrow(field, column, nulls_as_nan)
