@@ -219,7 +219,7 @@ def answer(sock: socket.socket) -> Reply:
         piece = sock.recv(1 << 16)
         assert piece, f"the connection ended after {data!r}"
         data += piece
-    length = int(re.search(rb"content-length: (\d+)", data)[1])  # type: ignore[index]
+    length = int(re.search(rb"\r\ncontent-length: (\d+)", data)[1])  # type: ignore[index]
     missing = data.index(b"\r\n\r\n") + 4 + length - len(data)
     while missing > 0:
         piece = sock.recv(missing)
