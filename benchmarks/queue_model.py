@@ -37,20 +37,22 @@ def peak(cost: Cost, most_rows: int, workers: int = 1) -> float:
     return workers * max(n / cost(n) for n in range(1, most_rows + 1))
 
 
-def p99_s(rate: float, cost: Cost, most_rows: int, workers: int = 1, *, seed: int = 1) -> float:
+def p99_s(
+    rate: float, cost: Cost, most_rows: int, workers: int = 1, *, seed: int = 1, n_arrivals: int = ARRIVALS
+) -> float:
     """The 99th percentile of the time in the system at this rate."""
     draw = random.Random(seed)
     arrivals, now = [], 0.0
-    for _ in range(ARRIVALS):
+    for _ in range(n_arrivals):
         now += draw.expovariate(rate)
         arrivals.append(now)
     free = [0.0] * workers  # when each worker is free again
     times: list[float] = []
     first = 0
-    while first < ARRIVALS:
+    while first < n_arrivals:
         start = max(heapq.heappop(free), arrivals[first])
         last = first
-        while last < ARRIVALS and last - first < most_rows and arrivals[last] <= start:
+        while last < n_arrivals and last - first < most_rows and arrivals[last] <= start:
             last += 1
         end = start + cost(last - first)
         heapq.heappush(free, end)

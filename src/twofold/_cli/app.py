@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": "Answer requests over HTTP in real time.",
     "batch": "Run a model over stored data.",
     "compare": "Run both modes over the same rows, side by side.",
+    "advise": "Say which mode a job should use, and what it costs.",
     "bench": "Send load to a server, and show how it answers.",
 }
 

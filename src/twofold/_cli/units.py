@@ -1,4 +1,4 @@
-"""Options with units: "500ms", "10s", "2m"; "500/s", "30/min"; "1%"; "500kB", "32MiB"."""
+"""Options with units: "500ms", "2m", "1d"; "500/s", "30/min"; "1%"; "500kB", "32MiB"; "2M"; "0.10/h", "1.25/M"."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["DURATION", "RATE", "SHARE", "SIZE"]
+__all__ = ["COUNT", "DURATION", "HOURLY", "PER_MILLION", "RATE", "SHARE", "SIZE"]
 
-SECONDS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+SECONDS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 BYTES = {"": 1, "b": 1, **{f"{p}{end}": 10**n for n, p in ((3, "k"), (6, "m"), (9, "g")) for end in ("", "b")}}
 BYTES |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 NUMBER = r"\s*(\d+(?:[_,]?\d+)*(?:\.\d+)?(?:e\d+)?)\s*"
@@ -84,7 +84,32 @@ class _Size(_Whole):
         return size
 
 
+class _Scaled(_Type):
+    """A number, and what may follow it: each of `units` with what it multiplies by."""
+
+    def __init__(self, name: str, units: dict[str, float], example: str, *, zero: bool = False) -> None:
+        self.name = name
+        self._units = units
+        self._example = example
+        self._zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        found = re.fullmatch(NUMBER + r"(/?[a-z]*)\s*", str(value).lower())
+        times = self._units.get(found[2]) if found else None
+        if found is None or times is None:
+            self.fail(f"{value!r} is no {self.name}. It looks like {self._example}.", param, ctx)
+        number = float(re.sub("[_,]", "", found[1])) * times
+        if not (math.isfinite(number) and (number > 0 or self._zero)):
+            self.fail(f"{value!r}: it must be more than 0.", param, ctx)
+        return number
+
+
 SHARE = _Share()
+COUNT = _Scaled("number", {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}, "250000, 250k or 2.5M")
+HOURLY = _Scaled("price", {"": 1.0, "/h": 1.0}, "0.10/h", zero=True)
+PER_MILLION = _Scaled("price", {"": 1.0, "/m": 1.0}, "1.25/M", zero=True)
 SIZE = _Size()
 DURATION = _WithUnit("duration", r"([a-z]*)\s*", "10s, 500ms or 2m")
 RATE = _Rate("rate", r"(?:/\s*([a-z]+))?\s*", "500/s or 30/min")
