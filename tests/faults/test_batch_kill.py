@@ -20,7 +20,22 @@ from twofold._errors import UsageError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the kill points are tried in forked processes")
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="the kill points are tried in forked processes")
+HEAVY = [pytest.mark.heavy, pytest.mark.timeout(900)]
+
+
+def every_step(folder: Path, name: str, step: int) -> None:
+    (folder / "model.py").write_text(PICKY)
+    write(folder / "in.csv", numbers(20))
+    command = [sys.executable, "-m", "tests.faults.kill_points", str(folder), name, str(step)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=890)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["code"], found["last"], found["problems"]) == (3, 3, []), done.stderr
+    assert found["points"] > 30 / step  # all that were tried
+
+
+@FORKS
 @pytest.mark.parametrize(
     ("name", "replaces", "step"),
     [
@@ -28,26 +43,52 @@ ROOT = Path(__file__).parents[2]
         ("out.parquet", True, 7),
         ("out/", True, 6),
         *(
-            pytest.param(name, replaces, 1, marks=[pytest.mark.heavy, pytest.mark.timeout(600)])
+            pytest.param(name, replaces, 1, marks=HEAVY)
             for name in ("out.csv", "out.arrow", "out/")
             for replaces in (False, True)
         ),
     ],
 )
 def test_killed_before_every_step(name: str, replaces: bool, step: int, tmp_path: Path):
-    (tmp_path / "model.py").write_text(PICKY)
-    write(tmp_path / "in.csv", numbers(20))
     if replaces and name.endswith("/"):
         (tmp_path / "before").mkdir()
         (tmp_path / "before" / "old.parquet").write_text("old")
     elif replaces:
         (tmp_path / "before").write_text("old")
-    command = [sys.executable, "-m", "tests.faults.kill_points", str(tmp_path), name, str(step)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=590)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["code"], found["last"], found["problems"]) == (3, 3, []), done.stderr
-    assert found["points"] > 30 / step  # all that were tried
+    every_step(tmp_path, name, step)
+
+
+@FORKS
+@pytest.mark.parametrize(
+    ("database", "adds", "step"),
+    [
+        ("sqlite", False, 31),
+        ("postgres", True, 61),
+        *(pytest.param(kind, adds, 1, marks=HEAVY) for kind in ("sqlite", "postgres") for adds in (False, True)),
+    ],
+    indirect=["database"],
+)
+def test_killed_before_every_step_into_a_table(database: str, adds: bool, step: int, tmp_path: Path):
+    if adds:
+        (tmp_path / "before").touch()
+    every_step(tmp_path, database, step)
+
+
+@FORKS
+@pytest.mark.parametrize(
+    ("name", "replaces", "step"),
+    [
+        ("out.csv", True, 29),
+        ("out/", False, 23),
+        *(pytest.param(name, replaces, 1, marks=HEAVY) for name in ("out.csv", "out/") for replaces in (False, True)),
+    ],
+)
+def test_killed_before_every_step_into_an_object_store(
+    name: str, replaces: bool, step: int, bucket: str, tmp_path: Path
+):
+    if replaces:
+        (tmp_path / "before").touch()
+    every_step(tmp_path, f"{bucket}/{name}", step)
 
 
 SLOW = """

@@ -36,8 +36,13 @@ def transaction(location: Location) -> Iterator[PostgresSession]:
         import psycopg
     except ImportError:
         raise MissingExtra("psycopg", "postgres", "A PostgreSQL database") from None
-    with in_database(location, (psycopg.Error,)), connect(location) as connection:  # commits, or rolls back
+    with in_database(location, (psycopg.Error,)), connect(location) as connection:  # rolls back what is not committed
         yield PostgresSession(connection)
+        _commit(connection)
+
+
+def _commit(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    connection.commit()
 
 
 class PostgresSession:

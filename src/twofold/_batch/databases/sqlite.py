@@ -33,7 +33,11 @@ def transaction(location: Location) -> Iterator[SqliteSession]:
         except BaseException:
             connection.rollback()
             raise
-        connection.commit()
+        _commit(connection)
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    connection.commit()
 
 
 class SqliteSession:
