@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -77,6 +79,53 @@ def test_settings_and_errors(tmp_path: Path):
         twofold.testing.serve(slow, deadline=1).__enter__()
     with pytest.raises(ModelError):
         twofold.testing.serve(tmp_path / "none.py").__enter__()
+
+
+def test_several_models():
+    @twofold.model
+    def double(number: int) -> int:
+        return 2 * number
+
+    @twofold.model
+    def half(number: float) -> float:
+        return number / 2
+
+    with twofold.testing.serve({"twice": double, "half": half}) as served:
+        assert served.client(4) == 8
+        with twofold.connect(served.url, model="half") as other:
+            assert other(3) == 1.5
+    with pytest.raises(UsageError, match="cannot have the name 'a/b'"):
+        twofold.testing.serve({"a/b": double}).__enter__()
+
+
+def test_metrics_on_a_port_of_their_own():
+    @twofold.model
+    def double(number: int) -> int:
+        return 2 * number
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with twofold.testing.serve(double, metrics_port=port) as served:
+        assert served.client(4) == 8
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert b"twofold_requests_total" in answer.read()
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{served.url}/metrics")
+
+
+def test_a_port_that_is_taken_leaves_the_others_free():
+    @twofold.model
+    def double(number: int) -> int:
+        return 2 * number
+
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        with pytest.raises(UsageError, match=r"Choose another one with --metrics-port"):
+            twofold.testing.serve(double, port=port, metrics_port=taken.getsockname()[1]).__enter__()
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_an_error_in_the_test_ends_the_server_too():

@@ -9,19 +9,14 @@ def test_seven_is_odd():
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from twofold._client import Client
-    from twofold._model import Model
-    from twofold._options import ServeOptions
-    from twofold._realtime.background import BackgroundServer
-    from twofold._reference import ModelRef
+    from twofold._realtime.api import OneModel
 
 __all__ = ["Serving", "serve"]
 
@@ -38,7 +33,7 @@ class Serving:
 
 
 @contextmanager
-def serve(model: str | Path | Model | ModelRef | Callable[..., Any], **settings: Any) -> Iterator[Serving]:
+def serve(model: OneModel | Mapping[str, OneModel], **settings: Any) -> Iterator[Serving]:
     """Serve a model over HTTP on a free port, as `twofold.serve` does, until the `with` is left.
 
         with twofold.testing.serve(model, deadline_s=0.1) as served:
@@ -46,9 +41,10 @@ def serve(model: str | Path | Model | ModelRef | Callable[..., Any], **settings:
             requests.post(f"{served.url}/predict", json={"number": 7})
 
     `model` is a reference such as "parity.py", a marked function or class (also one that is defined in the test), or a
-    loaded model. `settings` are those of `twofold.serve`. Threads of this process serve it, ready in milliseconds, so
-    that patches, breakpoints and coverage reach the model; given `workers` or `layout`, worker processes do, as in
-    production. Requests in flight are answered before the `with` ends.
+    loaded model; a mapping of names to models serves several, and `served.client` asks the first of them. `settings`
+    are those of `twofold.serve`. Threads of this process serve it, ready in milliseconds, so that patches, breakpoints
+    and coverage reach the model; given `workers` or `layout`, worker processes do, as in production. Requests in flight
+    are answered before the `with` ends.
 
     Raises ModelError for a model that cannot be loaded, UsageError for a setting that there is not.
     """
@@ -66,17 +62,9 @@ def _served(model: Any, settings: dict[str, Any]) -> Iterator[str]:
         with serve_by_processes(model, background=True, **settings) as served:
             yield served.url
         return
-    from twofold._model import Model, load
     from twofold._options import ServeOptions, options_of
-    from twofold._realtime.background import Served
+    from twofold._realtime.api import named_models, threaded
 
     options = options_of(ServeOptions, "twofold.testing.serve", {"port": 0, **settings})
-    loaded = model if isinstance(model, Model) else load(model)
-    with Served(lambda announce: _threads(loaded, options, announce)) as here:
+    with threaded(named_models(model), options) as here:
         yield here.url
-
-
-def _threads(model: Model, options: ServeOptions, announce: Callable[[str], None]) -> BackgroundServer:
-    from twofold._realtime.threaded import ThreadedServer
-
-    return ThreadedServer(model, options, announce)

@@ -125,6 +125,16 @@ class TestThreads:
         with pytest.raises(Unreachable):
             client(3)
 
+    def test_several_one_of_them_in_a_file(self, file: Path, capsys: pytest.CaptureFixture[str]):
+        def half(number: float) -> float:
+            return number / 2
+
+        both: dict[str, Any] = {"half": local(half), "parity": file}
+        with twofold.serve(both, background=True) as served:
+            assert twofold.connect(served.url)(3) == 1.5
+            assert twofold.connect(served.url, model="parity")(3) == f"Odd by {os.getpid()}"
+        assert "half was defined in this session, so that threads of this process serve them" in capsys.readouterr().err
+
     def test_it_has_no_file_to_watch(self):
         def half(number: float) -> float:
             return number / 2
@@ -263,6 +273,32 @@ def test_a_script_that_serves_its_own_model_at_its_top_level(tmp_path: Path, wor
     assert done.stderr == (
         "twofold: script.py calls twofold.serve at its top level, so that threads of this process serve it. "
         'Put the call below if __name__ == "__main__": to have worker processes.\n'
+    )
+
+
+UNGUARDED_SEVERAL = """
+import twofold
+
+@twofold.model
+def half(number: float) -> float:
+    return number / 2
+
+@twofold.model
+def twice(number: float) -> float:
+    return number * 2
+
+with twofold.serve({"a": half, "b": twofold.load(twice)}, background=True) as served:
+    print(twofold.connect(served.url)(7), twofold.connect(served.url, model="b")(7))
+"""
+
+
+def test_a_script_that_serves_several_of_its_own_models_at_its_top_level(tmp_path: Path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED_SEVERAL)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "3.5 14.0\n"), done.stderr
+    assert done.stderr.startswith(
+        "twofold: script.py calls twofold.serve at its top level, so that threads of this process serve them. "
     )
 
 

@@ -80,7 +80,7 @@ def _named(text: str) -> tuple[str, str]:
     match = NAMED.fullmatch(text)
     if match is None or Path(text).exists():
         return "", text
-    from twofold._realtime.api import check_name
+    from twofold._realtime.names import check_name
 
     check_name(match["name"])
     return match["name"], match["reference"]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from twofold._errors import CalledAtImport, MissingExtra, ModelError, UsageError
 from twofold._options import ServeOptions, options_of
 from twofold._realtime.background import Served
 from twofold._realtime.http.keys import read_keys
+from twofold._realtime.installed import installed
 from twofold._realtime.logs import Lines
+from twofold._realtime.names import check_name
 from twofold._realtime.server import Server
 from twofold._reference import ModelRef, reference_of, refuse_at_import
 from twofold._supervisor import Message, refuse_in_worker
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["serve", "serve_references"]
 
 
-NAME: Final = re.compile(r"[^\W_][\w.-]*", re.ASCII)
-
 OneModel: TypeAlias = "str | Path | Model | ModelRef | Callable[..., Any]"
+Named: TypeAlias = "list[tuple[str, OneModel]]"
 
 
 class ServeSettings(TypedDict, total=False):
@@ -104,33 +103,43 @@ def serve(
     options = options_of(ServeOptions, "twofold.serve", {"port": port, "api_keys": read_keys(None), **settings})
     check_packages(options)
     if not background:
-        return serve_references(_references(model), options)
+        return serve_references(_references(named_models(model)), options)
     refuse_at_import("serve")
     refuse_in_worker("twofold.serve")
-    here = None if isinstance(model, Mapping) else _only_here(model)
-    if here is not None:
-        return _by_threads(here, options, f"{here.name} was defined in this session", "Put it in a file")
-    references = _as_json(_references(model))
+    named = named_models(model)
+    if only_here := [found.name for _, one in named if (found := _only_here(one)) is not None]:
+        what = " and ".join(only_here)
+        were = "was" if len(only_here) == 1 else "were"
+        return _by_threads(named, options, f"{what} {were} defined in this session", "Put it in a file")
+    references = _as_json(_references(named))
     try:
         return Served(lambda announce: Server(references, options, announce))
     except CalledAtImport:
-        if isinstance(model, Mapping) or (found := _of_this_script(model)) is None:
+        if not any(_is_of_this_script(one) for _, one in named):
             raise
-    here, script = found
+    script = Path(sys.modules["__main__"].__file__ or "").name
     below = 'Put the call below if __name__ == "__main__":'
-    return _by_threads(here, options, f"{script} calls twofold.serve at its top level", below)
+    return _by_threads(named, options, f"{script} calls twofold.serve at its top level", below)
 
 
-def _by_threads(here: Model, options: ServeOptions, why: str, instead: str) -> Served:
-    """Serve the model by threads of this process, and say so."""
+def _by_threads(named: Named, options: ServeOptions, why: str, instead: str) -> Served:
+    """Serve the models by threads of this process, and say so."""
     if options.reload:
         raise UsageError(
             f"reload=True is for a model that other processes can load, and {why}. {instead} to have it watched."
         )
+    it = "it" if len(named) == 1 else "them"
+    Lines(options).say(f"{why}, so that threads of this process serve {it}. {instead} to have worker processes.")
+    return threaded(named, options)
+
+
+def threaded(named: Named, options: ServeOptions) -> Served:
+    """Serve the models by threads of this process."""
+    from twofold._model import load
     from twofold._realtime.threaded import ThreadedServer
 
-    Lines(options).say(f"{why}, so that threads of this process serve it. {instead} to have worker processes.")
-    return Served(lambda announce: ThreadedServer(here, options, announce))
+    loaded = [(name, load(model)) for name, model in named]
+    return Served(lambda announce: ThreadedServer(loaded, options, announce))
 
 
 def serve_references(models: Sequence[tuple[str, ModelRef]], options: ServeOptions) -> int:
@@ -155,11 +164,7 @@ def check_packages(options: ServeOptions) -> None:
     """Raises MissingExtra when the gRPC port is wanted, and what it needs is not installed."""
     if options.grpc_port is not None:
         for package, module in (("zttp", "zttp"), ("protobuf", "google.protobuf")):
-            try:
-                there = find_spec(module) is not None
-            except ModuleNotFoundError:  # not even a part of the name
-                there = False
-            if not there:
+            if not installed(module):
                 raise MissingExtra(package, "grpc", "The gRPC port")
 
 
@@ -178,24 +183,19 @@ def _as_json(models: Sequence[tuple[str, ModelRef]]) -> list[tuple[str, Message]
     return [(name, reference.to_json()) for name, reference in models]
 
 
-def _references(model: OneModel | Mapping[str, OneModel]) -> list[tuple[str, ModelRef]]:
-    if not isinstance(model, Mapping):
-        return [("", _reference(model))]
-    if not model:
+def named_models(models: OneModel | Mapping[str, OneModel]) -> Named:
+    """Each with its name ("": its own). Raises UsageError for a name that cannot be used."""
+    if not isinstance(models, Mapping):
+        return [("", models)]
+    if not models:
         raise UsageError("twofold.serve got an empty mapping: give at least one model, by its name.")
-    for name in model:
+    for name in models:
         check_name(name)
-    return [(name, _reference(found)) for name, found in model.items()]
+    return list(models.items())
 
 
-def check_name(name: str) -> None:
-    """Raises UsageError for a name that could not stand in a path."""
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"A model cannot have the name {name!r}: names are letters, digits, dots, dashes and underscores, and "
-            "begin with a letter or a digit.",
-            name=name,
-        )
+def _references(named: Named) -> list[tuple[str, ModelRef]]:
+    return [(name, _reference(model)) for name, model in named]
 
 
 def _reference(model: OneModel) -> ModelRef:
@@ -224,13 +224,11 @@ def _only_here(model: OneModel) -> Model | None:
     return load(model)
 
 
-def _of_this_script(model: OneModel) -> tuple[Model, str] | None:
-    """The model as this process has it, and the script that it stands in; None where it stands elsewhere."""
-    from twofold._model import Model, load
+def _is_of_this_script(model: OneModel) -> bool:
+    """Whether it stands in the script that this process runs, and can be had as this process has it."""
+    from twofold._model import Model
 
-    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
     if isinstance(model, Model):
-        is_there = model.ref is not None and model.ref.target.file == script.resolve()
-    else:
-        is_there = getattr(model, "__module__", None) == "__main__"
-    return (load(model), script.name) if is_there else None
+        script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+        return model.ref is not None and model.ref.target.file == script.resolve()
+    return getattr(model, "__module__", None) == "__main__"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from twofold._errors import UsageError
 from twofold._realtime.exposition import Counted, OwnCounts
+from twofold._realtime.names import check_names
 from twofold._realtime.service import Service
 
 __all__ = ["Catalog"]
@@ -19,14 +20,9 @@ class Catalog(Mapping[str, Service]):
 
         Raises UsageError where two of them have the same name.
         """
-        self._services: dict[str, Service] = {}
-        for service in services:
-            if service.name in self._services:
-                raise UsageError(
-                    f"Two models have the name {service.name!r}. Give one of them another: other={service.name}, say.",
-                    name=service.name,
-                )
-            self._services[service.name] = service
+        services = list(services)
+        check_names((service.name, service.name) for service in services)
+        self._services = {service.name: service for service in services}
         if not self._services:
             raise UsageError("There is no model to serve.")
         self.default = next(iter(self._services.values()))

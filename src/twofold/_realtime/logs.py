@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from logging import LogRecord
 
     from twofold._options import ServeOptions
+from twofold._realtime.installed import installed
 
 __all__ = ["ACCESS", "Lines", "Repeats", "check_folder", "set_up", "traces_wanted"]
 
@@ -107,10 +107,7 @@ def traces_wanted(lines: Lines | None = None) -> bool:
     named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
     if not named or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    try:
-        there = all(find_spec(package) is not None for package in TRACING)
-    except ModuleNotFoundError:
-        there = False
+    there = all(map(installed, TRACING))
     if not there and lines is not None:
         lines.say(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, and there are no traces: they need pip install 'twofold[otel]'.",

@@ -14,14 +14,13 @@ from typing import Any, Final, Literal
 
 from twofold._options import ServeOptions
 from twofold._realtime.board import Board
-from twofold._realtime.listening import bind, check_tls, hand_over, refusal
+from twofold._realtime.listening import Sockets, hand_over
 from twofold._realtime.logs import Lines, check_folder, traces_wanted
 from twofold._supervisor import LINUX, Backoff, Message, Worker
 
 __all__ = ["Place", "Premises", "workers_of"]
 
 WORKER: Final = "twofold._realtime.worker"
-BACKLOG: Final = 2048
 LONGEST_UNIX_PATH: Final = 100
 
 Role = Literal["server", "model"]
@@ -64,7 +63,6 @@ class Premises:
     """What all processes of a server share. The parent listens on the sockets, and only server processes accept.
 
     models   of each the name it was given ("": its own) and its ModelRef as JSON
-    sockets  by what is spoken there: "http", "grpc", "metrics"
     cold     numbers of the models that could not take a first row: requests are their first
     """
 
@@ -76,34 +74,18 @@ class Premises:
         traces_wanted(lines)
         self.events = events
         self.cold: set[int] = set()
-        self.sockets: dict[str, socket.socket] = {}
         self._slots: set[int] = set()
         self._folder: Path | None = None
-        check_tls(options)
         check_folder(options)
+        self.sockets = Sockets(options)
         try:
-            for name, port in options.ports.items():
-                self.sockets[name] = bind(options.host, port, option_of(name))
             self.board = Board.create(len(models)) if os.name == "posix" else None
         except BaseException:
-            self.close_sockets()
+            self.sockets.close()
             raise
 
-    def listen(self) -> None:
-        """From here on connections wait until a process accepts them. Raises UsageError."""
-        options = self.options
-        for name, listening in self.sockets.items():
-            try:
-                listening.listen(BACKLOG)
-            except OSError as error:  # bound twice, and the other one was first
-                raise refusal(error, options.host, options.ports[name], option_of(name)) from error
-
-    def close_sockets(self) -> None:
-        for listening in self.sockets.values():
-            listening.close()
-
     def close(self) -> None:
-        self.close_sockets()
+        self.sockets.close()
         if self.board is not None:
             self.board.close()
         if self._folder is not None:
@@ -164,11 +146,6 @@ class Premises:
             self._folder = Path(tempfile.mkdtemp(prefix="twofold-"))
         path = str(self._folder / name)
         return path if len(path.encode()) <= LONGEST_UNIX_PATH else None
-
-
-def option_of(name: str) -> str:
-    """The option that chooses the port of a socket."""
-    return "--port" if name == "http" else f"--{name}-port"
 
 
 def workers_of(places: Iterable[Place]) -> Iterator[Worker]:

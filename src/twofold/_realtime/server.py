@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
-from twofold._errors import UsageError
 from twofold._options import ServeOptions
 from twofold._realtime.generation import Generation
-from twofold._realtime.listening import address_of, url_of
+from twofold._realtime.names import check_names
 from twofold._realtime.place import Place, Premises, workers_of
 from twofold._realtime.watching import PERIOD_S, Watch
 from twofold._supervisor import Backoff, Message, Worker, end_workers
@@ -68,13 +67,12 @@ class Server:
     @property
     def url(self) -> str:
         """Where it listens. To be asked before it ends."""
-        return url_of(self._premises.sockets["http"], self._options)
+        return self._premises.sockets.url
 
     @property
     def grpc_address(self) -> str | None:
         """host:port of the gRPC port, where there is one."""
-        listening = self._premises.sockets.get("grpc")
-        return None if listening is None else address_of(listening, self._options.host)
+        return self._premises.sockets.grpc_address
 
     def stop(self) -> None:
         """Drain: requests in flight are answered, then `run` returns. The second time: end at once."""
@@ -233,8 +231,8 @@ class Server:
     def _lay_out(self, generation: Generation) -> None:
         """All of its models are loaded and measured: decide where they run."""
         if generation is self._current:
-            _check_names(generation)
-            self._premises.listen()
+            check_names((facts["name"], facts["name"]) for facts in generation.facts.values())
+            self._premises.sockets.listen()
         elif generation.same_as(self._current):
             if self._because == "file":  # touched, or saved as it was
                 self._end_coming()
@@ -390,16 +388,5 @@ class Server:
 
     def _drain(self) -> None:
         self._drain_s = float("inf")
-        self._premises.close_sockets()
+        self._premises.sockets.close()
         self._current.leave(self._options.drain_timeout_s + DRAIN_S)
-
-
-def _check_names(generation: Generation) -> None:
-    seen: set[str] = set()
-    for facts in generation.facts.values():
-        if facts["name"] in seen:
-            raise UsageError(
-                f"Two models have the name {facts['name']!r}. Give one of them another: other={facts['name']}, say.",
-                name=facts["name"],
-            )
-        seen.add(facts["name"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from twofold._options import ServeOptions
 from twofold._profile import Profile
@@ -14,7 +14,7 @@ from twofold._realtime.backends import InlineBackend, WaitingBackend
 from twofold._realtime.board import Board
 from twofold._realtime.catalog import Catalog
 from twofold._realtime.counters import Counters
-from twofold._realtime.http.access import ANYBODY, Access, access_of
+from twofold._realtime.http.access import access_of
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.learning import Learning
 from twofold._realtime.limits import Limits, limits_of
@@ -26,7 +26,7 @@ from twofold._runner import Runner
 from twofold._signature import Signature
 from twofold._supervisor import Channel, Message
 
-__all__ = ["beside_grpc", "inline_service", "serve_models"]
+__all__ = ["inline_service", "serve_models", "serve_protocols"]
 
 BEAT_S: Final = 0.5
 
@@ -127,27 +127,15 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
         for entry, learns, service in zip(told["models"], learning, services, strict=True):
             learns.begin(service, lambda _, number=entry["number"]: channel.send({"slow": number}))  # type: ignore[misc]
         sockets = {name: taken_over(passed) for name, passed in told["sockets"].items()}
-        access = access_of(options)
         share = None if board is None else (board, told["slot"])
-        protocols = serve_http(
+        await serve_protocols(
             catalog,
             sockets,
+            options,
+            observers,
             stop=stop,
             on_ready=lambda: channel.send({"serving": True}),
-            drain_s=options.drain_timeout_s,
-            access=access,
             share=share,
-            around=observers.around,
-        )
-        await beside_grpc(
-            protocols,
-            catalog,
-            sockets,
-            stop=stop,
-            drain_s=options.drain_timeout_s,
-            access=access,
-            share=share,
-            access_log=observers.access_log,
         )
     finally:
         observers.close()
@@ -158,18 +146,22 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
             await model.backend.close()
 
 
-async def beside_grpc(
-    http: Coroutine[Any, Any, None],
+async def serve_protocols(
     catalog: Catalog,
     sockets: Mapping[str, socket.socket],
+    options: ServeOptions,
+    observers: Observers,
     *,
     stop: asyncio.Event,
-    drain_s: float,
-    access: Access = ANYBODY,
+    on_ready: Callable[[], None],
     share: tuple[Board, int] | None = None,
-    access_log: bool = False,
 ) -> None:
-    """Serve over HTTP, and over gRPC where there is a socket for it."""
+    """Serve over HTTP, and over gRPC where there is a socket for it, until `stop` is set; then drain."""
+    access, drain_s = access_of(options), options.drain_timeout_s
+    around = observers.around
+    http = serve_http(
+        catalog, sockets, stop=stop, on_ready=on_ready, drain_s=drain_s, access=access, share=share, around=around
+    )
     if "grpc" not in sockets:
         await http
         return
@@ -177,7 +169,13 @@ async def beside_grpc(
 
     async with asyncio.TaskGroup() as group:
         of_grpc = serve_grpc(
-            catalog, sockets["grpc"], stop=stop, drain_s=drain_s, access=access, share=share, access_log=access_log
+            catalog,
+            sockets["grpc"],
+            stop=stop,
+            drain_s=drain_s,
+            access=access,
+            share=share,
+            access_log=observers.access_log,
         )
         group.create_task(of_grpc)
         group.create_task(http)

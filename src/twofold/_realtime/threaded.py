@@ -7,21 +7,20 @@ nobody but its callers. It shares this process with everything else in it: for l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twofold._options import ServeOptions
 from twofold._realtime.backends import WaitingBackend
 from twofold._realtime.catalog import Catalog
-from twofold._realtime.http.access import access_of
-from twofold._realtime.http.server import serve_http
 from twofold._realtime.limits import limits_of
-from twofold._realtime.listening import address_of, bind, check_tls, refusal, url_of
+from twofold._realtime.listening import Sockets
 from twofold._realtime.logs import check_folder
+from twofold._realtime.names import check_names
 from twofold._realtime.observing import Observers
 from twofold._realtime.service import Service
-from twofold._realtime.serving import beside_grpc
+from twofold._realtime.serving import serve_protocols
 from twofold._runner import Runner
 
 if TYPE_CHECKING:
@@ -29,25 +28,22 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadedServer"]
 
-BACKLOG = 128
-
 
 class ThreadedServer:
-    """Serves a loaded model. `run` it in one thread; `stop` may be called from any."""
+    """Serves loaded models, each under its name ("": its own). `run` it in one thread; `stop` may be called from
+    any."""
 
-    def __init__(self, model: Model, options: ServeOptions, announce: Callable[[str], None]) -> None:
-        self._model = model
+    def __init__(
+        self, models: Sequence[tuple[str, Model]], options: ServeOptions, announce: Callable[[str], None]
+    ) -> None:
+        self._models = [(name or model.name, model) for name, model in models]
+        check_names((name, name) for name, _ in self._models)
         self._options = options
         self._announce = announce
-        check_tls(options)
         check_folder(options)
-        self._listening = bind(options.host, options.port)
-        self.url = url_of(self._listening, options)
-        self.grpc_address: str | None = None
-        self._sockets = {"http": self._listening}
-        if options.grpc_port is not None:
-            self._sockets["grpc"] = bind(options.host, options.grpc_port, "--grpc-port")
-            self.grpc_address = address_of(self._sockets["grpc"], options.host)
+        self._sockets = Sockets(options)
+        self.url = self._sockets.url
+        self.grpc_address = self._sockets.grpc_address
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._cut = asyncio.Event()
@@ -55,16 +51,11 @@ class ThreadedServer:
     def run(self) -> int:
         """Serve. Returns 0 after a drain, 130 when that was cut short."""
         try:
-            try:
-                for listening in self._sockets.values():
-                    listening.listen(BACKLOG)
-            except OSError as error:
-                raise refusal(error, self._options.host, self._options.port) from error
+            self._sockets.listen()
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 return runner.run(self._serve_until_stopped())
         finally:
-            for listening in self._sockets.values():
-                listening.close()
+            self._sockets.close()
             self._loop.close()
 
     def stop(self) -> None:
@@ -88,39 +79,30 @@ class ThreadedServer:
         return 0
 
     async def _serve(self) -> None:
-        model, options = self._model, self._options
-        service = Service(
+        options = self._options
+        services = [self._service(name, model) for name, model in self._models]
+        versions = " and ".join(f"{each.name} (version {each.version})" for each in services)
+        observers = Observers(options, services)
+        try:
+            await serve_protocols(
+                Catalog(services),
+                self._sockets,
+                options,
+                observers,
+                stop=self._stop,
+                on_ready=lambda: self._announce(f"twofold serving {versions} at {self.url}"),
+            )
+        finally:
+            observers.close()
+
+    def _service(self, name: str, model: Model) -> Service:
+        return Service(
             model.signature,
             model.version,
-            model.name,
+            name,
             WaitingBackend(Runner(model)),
-            limits=limits_of(options),
+            limits=limits_of(self._options),
             example=model.example,
             streams=model.streams,
             chat=model.chat,
         )
-        where = f"twofold serving {model.name} (version {model.version}) at {self.url}"
-        catalog = Catalog([service])
-        access, drain_s = access_of(options), options.drain_timeout_s
-        observers = Observers(options, [service])
-        protocols = serve_http(
-            catalog,
-            self._sockets,
-            stop=self._stop,
-            on_ready=lambda: self._announce(where),
-            drain_s=drain_s,
-            access=access,
-            around=observers.around,
-        )
-        try:
-            await beside_grpc(
-                protocols,
-                catalog,
-                self._sockets,
-                stop=self._stop,
-                drain_s=drain_s,
-                access=access,
-                access_log=observers.access_log,
-            )
-        finally:
-            observers.close()
