@@ -98,6 +98,27 @@ def test_another_process_counts_on_the_same_board() -> None:
     assert board.sums(0)[0] == 1
 
 
+def test_only_slots_that_are_used_are_looked_at() -> None:
+    board = Board.create()
+    seen_by_another = Board(board.fd)
+    assert board.used == 0
+    for slot, connections in ((0, 3), (1, 2), (4, 5)):
+        board.enter(slot, os.getpid())
+        board.put(slot, connections)
+    assert seen_by_another.used == 5
+    assert [board.someone_has_fewer(slot) for slot in (0, 1, 4)] == [True, False, True]
+    board.clear(4)
+    assert seen_by_another.used == 2
+    assert len(board.pids()) == 2
+    board.clear(1)
+    assert seen_by_another.used == 1
+    assert seen_by_another.alone(0)
+    assert not seen_by_another.someone_has_fewer(0)
+    board.clear(0)
+    assert board.used == 0
+    board.close()
+
+
 def test_every_problem_has_a_counter() -> None:
     assert {*PROBLEMS, *STATUSES} <= set(OUTCOMES)
 

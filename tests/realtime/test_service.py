@@ -77,6 +77,24 @@ def test_answers_come_in_the_form_that_the_caller_asks_for():
     run(main)
 
 
+def test_the_end_of_a_call_is_told_once():
+    """`done` says so; `on_free` tells of a place that gets free without one, when a call that was given up ends."""
+
+    async def main() -> None:
+        service = service_of(models.many_at_once)
+        backend = service._batcher._backend
+        told, known = [], backend.on_free
+        backend.on_free = lambda: (told.append(backend.free), known())
+        assert await asked(service, *[5] * 8) == [("done",)] * 8
+        assert told == []
+        (late,) = await asked(service, 500, deadline_s=0.05)
+        assert late.code == "deadline_exceeded"
+        await asyncio.sleep(0.05)
+        assert told == [32]
+
+    run(main)
+
+
 def test_what_a_load_balancer_asks():
     service = service_of(models.parity)
     asked = [service.accepting]

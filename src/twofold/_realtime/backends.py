@@ -169,13 +169,16 @@ class WaitingBackend:
             # Threads that compute in Python keep the loop from running. It is late for other reasons, too: a call that
             # has only waited has held nothing up.
             self.on_held(n_rows, min(spent.cpu_s, time.monotonic() - spent.over))
-        if call.cancelled():
+        if done.over:  # it was given up at its deadline: only now is its place free
+            if not call.cancelled():
+                call.exception()  # which nobody wants any more
+            self.on_free()
+        elif call.cancelled():
             done(self._all_failed(n_rows, LATE))
         elif (error := call.exception()) is not None:
             done(self._all_failed(n_rows, RowFailure("model_failed", str(error), type(error).__name__)))
         else:
             done(call.result())
-        self.on_free()
 
     def _all_failed(self, n_rows: int, failure: RowFailure) -> Result:
         return Result(Batch.from_rows(self._runner.signature.output_schema, []), dict.fromkeys(range(n_rows), failure))
@@ -191,12 +194,12 @@ class _Spent:
 
 
 class _Once:
-    """Passes on the first result of a call: a call that was given up may still come to an end."""
+    """Passes on the result of a call, and knows that it has: a call that was given up still comes to an end."""
 
     def __init__(self, done: Callable[[Result], None]) -> None:
-        self._done: Callable[[Result], None] | None = done
+        self.over = False
+        self._done = done
 
     def __call__(self, result: Result) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done(result)
+        self.over = True
+        self._done(result)

@@ -3,7 +3,7 @@
 Memory that all of them see, without locks: each process writes in its own slot only. The numbers of a process that is
 gone are added to those of the past, so that a counter never falls.
 
-    connections of all slots, for each port | process ids of all slots | past | slot 0 | slot 1 | …
+    how many slots to look at | connections of all slots, for each port | process ids of all slots | past | slot 0 | …
 
 From "past" on they are CELLS numbers a model.
 """
@@ -36,6 +36,7 @@ class Board:
         self.fd = fd
         self.n_models = n_models
         numbers = memoryview(mmap.mmap(fd, self._bytes(n_models))).cast("d")
+        self._used, numbers = numbers[:1], numbers[1:]
         self._connections = [numbers[at * self.SLOTS : (at + 1) * self.SLOTS] for at in range(PORTS)]
         self._pids = numbers[PORTS * self.SLOTS : (PORTS + 1) * self.SLOTS]
         self._counts = numbers[(PORTS + 1) * self.SLOTS :]
@@ -56,10 +57,15 @@ class Board:
 
     @classmethod
     def _bytes(cls, n_models: int) -> int:
-        return NUMBER_BYTES * ((PORTS + 1) * cls.SLOTS + (1 + cls.SLOTS) * n_models * CELLS)
+        return NUMBER_BYTES * (1 + (PORTS + 1) * cls.SLOTS + (1 + cls.SLOTS) * n_models * CELLS)
 
     def close(self) -> None:
         os.close(self.fd)
+
+    @property
+    def used(self) -> int:
+        """From this slot on nobody has one: slots are few, and looked at with every connection."""
+        return int(self._used[0])
 
     # Connections
 
@@ -76,26 +82,32 @@ class Board:
         """Whether another process has fewer connections than this one."""
         connections = self._connections[port]
         mine = connections[slot]
-        return any(NOBODY < number < mine for number in connections)
+        return any(NOBODY < number < mine for number in connections[: self.used])
 
     def alone(self, slot: int, port: int = HTTP) -> bool:
         """Whether no other process accepts."""
-        return all(number == NOBODY or at == slot for at, number in enumerate(self._connections[port]))
+        connections = self._connections[port][: self.used]
+        return all(number == NOBODY or at == slot for at, number in enumerate(connections))
 
     # Counts
 
     def enter(self, slot: int, pid: int) -> None:
-        """A process has this slot from now on."""
+        """A process has this slot from now on. Called by the parent, as `clear`."""
         self._pids[slot] = pid
+        self._used[0] = max(self.used, slot + 1)
 
     def cells(self, slot: int, model: int) -> memoryview[float]:
         """The numbers that the process in this slot counts of the model with this place in the list."""
         return self._cells(1 + slot, model)
 
     def clear(self, slot: int) -> None:
-        """That process is gone: what it counted belongs to the past. Called by the parent, once a process."""
+        """That process is gone: what it counted belongs to the past. To be called once a process."""
         self.leave(slot)
-        self.enter(slot, 0)
+        self._pids[slot] = 0
+        used = self.used
+        while used and not self._pids[used - 1]:
+            used -= 1
+        self._used[0] = used
         for model in range(self.n_models):
             gone, past = self._cells(1 + slot, model), self._cells(0, model)
             for at in GAUGES:
@@ -111,11 +123,11 @@ class Board:
 
     def pids(self) -> list[int]:
         """The processes that have a slot."""
-        return [int(pid) for pid in self._pids if pid]
+        return [int(pid) for pid in self._pids[: self.used] if pid]
 
     def _in_use(self, model: int) -> Iterator[memoryview[float]]:
         yield self._cells(0, model)
-        for slot, pid in enumerate(self._pids):
+        for slot, pid in enumerate(self._pids[: self.used]):
             if pid:
                 yield self._cells(1 + slot, model)
 

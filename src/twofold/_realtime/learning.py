@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,8 @@ SLOW_S: Final = 0.005
 # A model that was too slow for a server process and now answers a row within this, its way to a model process
 # included, may return there at the next start.
 QUICK_S: Final = 0.0005
+
+_writing = threading.Lock()  # two models may be of one version, and have one file
 
 
 def seconds_to_lay_out_by(version: str, measured_s: float | None) -> float | None:
@@ -46,29 +49,38 @@ class Learning:
     def begin(self, service: Service, on_slow: Callable[[float], None]) -> None:
         """Keep the profile from now on; `on_slow` gets the seconds of a row that holds the event loop up, once."""
 
+        loop = asyncio.get_running_loop()
+
         def slow(seconds: float) -> None:
             self.profile.slow = True
-            self.profile.write(self._path)
+            self._kept = -1
+            self._keep()
             on_slow(seconds)
 
         service.on_slow = slow
-        self._timer = asyncio.get_running_loop().call_later(FIRST_KEPT_S, self._keep)
+        self._timer = loop.call_later(FIRST_KEPT_S, self._keep)
 
     def end(self) -> None:
+        """Keep what is known now; waits for the disk."""
         if self._timer is not None:
             self._timer.cancel()
         self._write()
 
     def _keep(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(KEPT_S, self._keep)
-        self._write()
+        """In a thread: a disk may be slow, and requests are not to wait for it."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_later(KEPT_S, self._keep)
+        loop.run_in_executor(None, self._write)
 
     def _write(self) -> None:
-        profile = self.profile
-        if profile.changes == self._kept:
-            return
-        self._kept = profile.changes
-        profile.slow = profile.slow or Profile.read(self._path).slow  # others may have seen it
-        if self._isolated and 0 < profile.typical_s(1) < QUICK_S:
-            profile.slow = False
-        profile.write(self._path)
+        with _writing:
+            profile = self.profile
+            if profile.changes == self._kept:
+                return
+            self._kept = profile.changes
+            profile.slow = profile.slow or Profile.read(self._path).slow  # others may have seen it
+            if self._isolated and 0 < profile.typical_s(1) < QUICK_S:
+                profile.slow = False
+            profile.write(self._path)
