@@ -181,6 +181,50 @@ def test_sighup_replaces_one_process_after_the_other(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+def test_sighup_replaces_one_model_process_after_the_other(tmp_path: Path) -> None:
+    """There are never fewer than before, and hardly more."""
+    file = write(tmp_path / "told.py", "time.sleep(0.3 * (n > 5)) or str(os.getpid())")
+    with serving(file, "--isolate", "--workers", "3") as server:
+        wait_for(lambda: len(server.workers("model")) == 3)
+        before, counts = set(server.workers()), set()
+        with Clients(server) as clients:
+            server.process.send_signal(signal.SIGHUP)
+            slow = threading.Thread(target=lambda: [server.ask({"n": 6}) for _ in range(10)])
+            slow.start()
+            while not server.said("has been replaced"):
+                counts.add(len(server.workers("model")))
+            slow.join()
+            wait_for(lambda: not before & set(server.workers()))
+            wait_for(lambda: len(server.workers()) == 4)
+            after = {str(pid) for pid in server.workers("model")}
+            wait_for(lambda: after <= {answer for answer, _ in clients.answers()})  # they went over to the new server
+        assert min(counts) >= 3
+        assert max(counts) <= 4
+        assert len(server.lines) == 2, server.lines
+        assert server.stop() == 0
+
+
+def test_a_model_process_that_cannot_be_replaced_ends_the_replacing(tmp_path: Path) -> None:
+    counter = tmp_path / "loads"
+    file = write(
+        tmp_path / "told.py",
+        "str(os.getpid())",
+        before=f"open({str(counter)!r}, 'a').write('x')\n"
+        f"if len(open({str(counter)!r}).read()) == 4: os._exit(3)\n"
+        "time.sleep(0.2)",
+    )
+    with serving(file, "--isolate", "--workers", "2") as server:
+        wait_for(lambda: counter.read_text() == "xx")
+        server.process.send_signal(signal.SIGHUP)  # the third is the first new one, the fourth fails
+        wait_for(lambda: server.said("could not be replaced, and the others stay: process"))
+        wait_for(lambda: len(server.workers("model")) == 2 and len(server.workers("front")) == 1)
+        with Clients(server) as clients:
+            wait_for(lambda: len(clients.answers()) == 2)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: server.said("has been replaced"))
+        assert server.stop() == 0
+
+
 def test_sighup_takes_what_the_file_is_now(tmp_path: Path) -> None:
     file = write(tmp_path / "told.py", "'old'")
     with serving(file, "--isolate", "--workers", "1") as server:

@@ -83,8 +83,14 @@ def test_the_end_of_a_call_is_told_once():
     async def main() -> None:
         service = service_of(models.many_at_once)
         backend = service._batcher._backend
-        told, known = [], backend.on_free
-        backend.on_free = lambda: (told.append(backend.free), known())
+        told: list[int] = []
+        known = backend.on_free
+
+        def on_free() -> None:
+            told.append(backend.free)
+            known()
+
+        backend.on_free = on_free
         assert await asked(service, *[5] * 8) == [("done",)] * 8
         assert told == []
         (late,) = await asked(service, 500, deadline_s=0.05)

@@ -48,6 +48,11 @@ class Place:
     first_row_of: int | None = None  # the model that answers its first row now
     stale: bool = False  # it found files that are not those of its generation
     replaces: Place | None = None  # leaves when this one serves
+    stays: bool = False  # a model process that is replaced together with its server process, and leaves with that
+    front: Place | None = None  # of a model process: whose calls it answers now
+    addresses: dict[int, Message] = field(default_factory=dict)  # of a server process: where each model's join
+    over: bool = False  # a server process that has drained
+    kill_s: float = float("inf")  # time.monotonic() when it is killed
     failure: str = ""  # what it said before it ended
     counted: dict[str, int] = field(default_factory=dict)  # its model calls and their rows, at its last sign of life
 
@@ -126,6 +131,7 @@ class Premises:
             self.board.enter(place.slot, place.worker.pid)
         place.enter("starting")
         place.beat_s, place.first_row_of, place.failure, place.stale = None, None, "", False
+        place.front, place.addresses, place.over = None, {}, False
 
     def handed_to(self, place: Place) -> Message:
         """The sockets and the place on the board, for the process there."""

@@ -20,6 +20,7 @@ from twofold._options import ServeOptions
 from twofold._realtime.generation import Generation
 from twofold._realtime.names import check_names
 from twofold._realtime.place import Place, Premises, workers_of
+from twofold._realtime.rolling import Roll
 from twofold._realtime.watching import PERIOD_S, Watch
 from twofold._supervisor import Backoff, Message, Worker, end_workers
 
@@ -29,8 +30,6 @@ __all__ = ["Server"]
 INLINE_S: Final = 0.0005
 # A new version of an inline model goes on inline up to this: it is measured beside a server that is busy.
 SLOW_S: Final = 0.005
-# On top of what a drain may take: the processes end by themselves before.
-DRAIN_S: Final = 3.0
 
 Why = Literal["file", "signal", "stale"]
 
@@ -52,10 +51,8 @@ class Server:
         self._leaving: list[Generation] = []
         self._because: Why = "signal"  # why one is coming
         self._retry = Backoff()
-        self._retry_s = float("inf")  # time.monotonic() of the next try, where nobody serves
         self._forced: frozenset[int] = frozenset()  # models that must run in model processes
-        self._to_replace: list[Place] = []
-        self._replacing = False
+        self._roll: Roll | None = None
         self._watch = Watch() if options.reload else None
         self._watch_s = 0.0
         self._announced = False
@@ -107,6 +104,8 @@ class Server:
         yield self._current
         if self._coming is not None:
             yield self._coming
+        if self._roll is not None:
+            yield self._roll.loaded
 
     # ---- what happens
 
@@ -144,7 +143,7 @@ class Server:
             self._kill_hung(message["kill"])
         elif "slow" in message:
             self._slow(generation, message["slow"])
-        elif not generation.leaving or "joined" in message:
+        elif not generation.leaving or "joined" in message or "over" in message:
             generation.take(place, message)
             if self._stopping and "serving" in message:
                 place.send({"unready": True})
@@ -160,7 +159,7 @@ class Server:
         now = time.monotonic()
         until = [generation.next_s() for generation in self._generations()]
         watch_s = self._watch_s if self._watch is not None else now + 1.0
-        return max(0.0, min([*until, self._retry_s, self._drain_s, watch_s, now + 1.0]) - now)
+        return max(0.0, min([*until, self._drain_s, watch_s, now + 1.0]) - now)
 
     def _check(self) -> None:
         """What is due by the clock."""
@@ -173,8 +172,6 @@ class Server:
             self._drain()
         if self._stopping:
             return
-        if now >= self._retry_s:
-            self._reload("stale")
         if self._watch is not None and self._announced and now >= self._watch_s:
             self._watch_s = now + PERIOD_S
             if self._watch.changed():
@@ -185,9 +182,9 @@ class Server:
         self._leaving = [generation for generation in self._leaving if generation.places]
         if self._stopping:
             return
-        for generation in list(self._generations()):
-            if generation.measured and generation.isolated is None and not (generation.leaving or generation.failure):
-                self._lay_out(generation)
+        for each in (self._current, self._coming):
+            if each is not None and each.measured and each.isolated is None and not (each.leaving or each.failure):
+                self._lay_out(each)
         current, coming = self._current, self._coming
         if not self._announced:
             if current.accepting:
@@ -206,14 +203,13 @@ class Server:
         elif current.stale:
             current.stale = False
             self._reload("stale")
-        self._replace_next()
+        self._go_on_replacing()
 
     # ---- from one generation to the next
 
     def _reload(self, why: Why) -> None:
         """Load the models as they are now. One that was coming already is forgotten."""
-        self._retry_s = float("inf")
-        self._to_replace = []
+        self._end_roll()
         self._end_coming()
         if self._watch is not None:
             self._watch.begin()
@@ -238,8 +234,8 @@ class Server:
                 self._end_coming()
                 return
             isolated = (self._current.isolated or frozenset()) | self._forced
-            if not isolated:
-                self._replace_each(generation)
+            if isolated == self._current.isolated:
+                self._coming, self._roll = None, Roll(self._current, generation)
                 return
             self._begin(lambda: generation.lay_out(isolated))
             return
@@ -268,9 +264,9 @@ class Server:
         """It serves: the old one answers what it has, and goes."""
         before, self._current, self._coming = self._current, coming, None
         coming.patient = True
-        before.leave(self._options.drain_timeout_s + DRAIN_S)
+        before.leave(self._options.drain_timeout_s)
         self._leaving.append(before)
-        self._to_replace, self._replacing = [], False
+        self._end_roll()
         self._retry.reset()
         self._look_at(coming)
         if not coming.same_as(before):
@@ -283,8 +279,8 @@ class Server:
         current = self._current
         self._end_coming()
         self._premises.say(f"what was to replace {current} failed, and nothing changes: {coming.failure}", "error")
-        if not current.places:
-            self._retry_s = time.monotonic() + self._retry.next_s()
+        if len(current.servers) < current.n_servers:  # it was to be another layout
+            current.refill(self._retry.next_s())
 
     def _end_coming(self) -> None:
         """Forget what was to take over; unless it has begun to."""
@@ -324,42 +320,30 @@ class Server:
 
     # ---- one process after the other
 
-    def _replace_each(self, loaded: Generation) -> None:
-        """Nothing has changed: what has loaded the models becomes the first of the new processes."""
-        current = self._current
-        under_way = {place.replaces for place in current.places}
-        self._to_replace = [
-            place
-            for place in current.servers
-            if not place.leaving and place.replaces is None and place not in under_way
-        ]
-        if not self._to_replace:
-            self._end_coming()
-            return
-        self._coming = None
-        loaded.isolated = frozenset()
-        loaded.become_servers({place.models[0]: place for place in loaded.places}, 1)
-        (first,) = loaded.servers
-        current.replace(self._to_replace.pop(0), by=loaded.give(first))
-        loaded.leaving = True
-        self._leaving.append(loaded)
-        self._replacing = True
-
-    def _replace_next(self) -> None:
-        current = self._current
+    def _go_on_replacing(self) -> None:
+        current, roll = self._current, self._roll
+        if roll is not None:
+            try:
+                roll.step()
+            except OSError as error:
+                current.roll_failure = f"a process could not be started: {error.strerror}"
         if current.roll_failure:
             self._premises.say(
                 f"a process of {current} could not be replaced, and the others stay: {current.roll_failure}", "error"
             )
-            current.roll_failure, self._to_replace, self._replacing = "", [], False
-        if not self._replacing or any(place.replaces is not None for place in current.places):
-            return
-        self._to_replace = [place for place in self._to_replace if place in current.places and not place.leaving]
-        if self._to_replace:
-            current.replace(self._to_replace.pop(0))
-        else:
-            self._replacing = False
+            current.roll_failure = ""
+            current.stop_replacing()
+            self._end_roll()
+        elif roll is not None and roll.over:
+            self._end_roll()
             self._premises.say(f"every process of {current} has been replaced.")
+
+    def _end_roll(self) -> None:
+        """Begin with no other process; what is under way goes on."""
+        if self._roll is not None:
+            self._roll.loaded.abandon()
+            self._leaving.append(self._roll.loaded)
+            self._roll = None
 
     # ---- what is said, and the end
 
@@ -378,6 +362,7 @@ class Server:
             self._cut = True
             return
         self._stopping = True
+        self._end_roll()
         self._end_coming()
         for generation in self._generations():
             generation.send_to_servers({"unready": True})
@@ -389,4 +374,4 @@ class Server:
     def _drain(self) -> None:
         self._drain_s = float("inf")
         self._premises.sockets.close()
-        self._current.leave(self._options.drain_timeout_s + DRAIN_S)
+        self._current.leave(self._options.drain_timeout_s)

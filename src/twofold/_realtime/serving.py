@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from twofold._options import ServeOptions
@@ -17,9 +17,10 @@ from twofold._realtime.counters import Counters
 from twofold._realtime.http.access import access_of
 from twofold._realtime.http.server import serve_http
 from twofold._realtime.learning import Learning
+from twofold._realtime.leavable import LeavableBackend
 from twofold._realtime.limits import Limits, limits_of
 from twofold._realtime.listening import taken_over
-from twofold._realtime.model_process import ProcessBackend, warm_up_calls
+from twofold._realtime.model_process import warm_up_calls
 from twofold._realtime.observing import Observers
 from twofold._realtime.service import Service
 from twofold._runner import Runner
@@ -62,7 +63,7 @@ class _Isolated:
         self.joined = asyncio.Event()
         signature = Signature.from_json(facts["signature"])
         warm_up_calls(signature.input_schema)
-        self.backend = ProcessBackend(
+        self.backend = LeavableBackend(
             signature.output_schema,
             token,
             on_count=self._count,
@@ -115,7 +116,7 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
     catalog = Catalog(services, board)
     observers = Observers(options, services)
     accept, stop = asyncio.Event(), asyncio.Event()
-    channel.on_message = _listener(catalog, accept, stop)
+    channel.on_message = _listener(catalog, isolated, accept, stop)
     _beat(channel, catalog)
     try:
         for model in isolated:
@@ -144,6 +145,7 @@ async def serve_models(channel: Channel, options: ServeOptions, runners: Mapping
         channel.on_message = None
         for model in isolated:
             await model.backend.close()
+        channel.send({"over": True})
 
 
 async def serve_protocols(
@@ -181,7 +183,9 @@ async def serve_protocols(
         group.create_task(http)
 
 
-def _listener(catalog: Catalog, accept: asyncio.Event, stop: asyncio.Event) -> Callable[[Message], None]:
+def _listener(
+    catalog: Catalog, isolated: Sequence[_Isolated], accept: asyncio.Event, stop: asyncio.Event
+) -> Callable[[Message], None]:
     loop = asyncio.get_running_loop()
 
     def take(message: Message) -> None:
@@ -191,6 +195,11 @@ def _listener(catalog: Catalog, accept: asyncio.Event, stop: asyncio.Event) -> C
             catalog.draining = True
         if "drain" in message:
             stop.set()
+            for model in isolated if message["hand_over"] else ():
+                model.backend.hand_over()
+        if "release" in message:
+            for model in isolated:
+                model.backend.release(message["release"])
 
     def take_soon(message: Message) -> None:
         loop.call_soon_threadsafe(take, message)
