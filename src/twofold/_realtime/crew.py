@@ -200,8 +200,9 @@ class Crew:
     def stop_replacing(self) -> None:
         """End the processes that were to replace others."""
         for place in list(self.places):
+            place.stays = False
             if place.replaces is not None:
-                place.replaces.stays, place.replaces = False, None
+                place.replaces = None
                 place.leaving = True
                 if place.worker is not None:
                     place.worker.kill()
