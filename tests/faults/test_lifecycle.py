@@ -352,17 +352,34 @@ def test_the_next_request_on_a_connection_is_its_last_in_a_drain(tmp_path: Path)
         kept.close()
 
 
-@pytest.mark.parametrize("layout", ["--inline", "--isolate"])
-def test_a_drain_ends_when_it_has_to(tmp_path: Path, layout: str) -> None:
-    file = write(tmp_path / "told.py", "time.sleep(100) if n > 5 else 'fine'")
+@pytest.mark.parametrize(
+    ("layout", "mark"),
+    [("--inline", ""), ("--isolate", ""), ("--inline", "(threads=1)")],
+    ids=["inline", "", "threads"],
+)
+def test_a_drain_ends_when_it_has_to(tmp_path: Path, layout: str, mark: str) -> None:
+    """Who still waits is told so, where the event loop is free to do it; a call that runs holds nothing up."""
+    file = tmp_path / "told.py"
+    file.write_text(
+        f"import time, twofold\n@twofold.model{mark}\ndef told(n: int) -> str:\n"
+        "    return time.sleep(100) if n > 5 else 'fine'\n"
+    )
     with serving(file, "--workers", "1", layout, "--drain-timeout", "1") as server:
-        hanging = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-        hanging.request("POST", "/predict", '{"n": 6}', HEADERS)
-        time.sleep(0.5)
+        waiting = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(4)]
+        for number, connection in enumerate(waiting):  # the first is computed, the others wait for it
+            connection.request("POST", "/predict?" if number == 3 else "/predict", '{"n": 6}', HEADERS)
+            time.sleep(0.15)
         began = time.monotonic()
         assert server.stop() == 0
-        assert 0.9 < time.monotonic() - began < 7
-        with pytest.raises((OSError, http.client.HTTPException)):
-            hanging.getresponse()
-        hanging.close()
+        assert 0.9 < time.monotonic() - began < 3
+        for connection in waiting:
+            if layout == "--inline" and not mark:
+                with pytest.raises((OSError, http.client.HTTPException)):
+                    connection.getresponse()
+            else:
+                answer = connection.getresponse()
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+                assert json.loads(answer.read())["code"] == "not_ready"
+            connection.close()
+        assert len(server.lines) == 1, server.lines
         assert not marked(server.mark)

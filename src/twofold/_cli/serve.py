@@ -107,7 +107,7 @@ SIGHUP: the models are loaded again, and every process is replaced; no request i
     type=click.FloatRange(0, min_open=True),
     default=30.0,
     metavar="SECONDS",
-    help="When told to stop: what is not answered after so long is cut off.",
+    help="When told to stop: what is not answered after so long gets a 503.",
 )
 @option(
     "--metrics-port",

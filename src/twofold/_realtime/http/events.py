@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from twofold._errors import RowFailure
-from twofold._realtime.http.problems import CONNECTION, Answer
+from twofold._realtime.http.problems import CONNECTION, STOPPING, Answer
 from twofold._realtime.http.responses import ANSWERED, AnswerResponse, ScopeAsker, request_id_of
 from twofold._realtime.http.waiting import attended
 from twofold._realtime.limits import Refused
@@ -110,6 +110,11 @@ class _Arrivals:
             self.lose()
         self.half_closed = True
         self.came.set()
+
+    def give_up(self) -> None:
+        if self.ticket is not None and not self.ended:
+            self.ticket.cancel()
+            self.end(RowFailure("not_ready", STOPPING))
 
     def lose(self) -> None:
         self.lost = True

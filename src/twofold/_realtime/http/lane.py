@@ -131,6 +131,12 @@ class LaneProtocol(HttpToolsProtocol):
             self.loop.call_later(PARTING_S, waiting.drop_if_waiting)
         return True
 
+    def give_up(self) -> None:
+        """The server ends now: tell a client that still waits for the model."""
+        waiting = self.on_lane or self.parting
+        if waiting is not None:
+            waiting.give_up()
+
     def _check_in(self, seconds: float) -> None:
         if self.idle_timer is not None:
             self.idle_timer.cancel()

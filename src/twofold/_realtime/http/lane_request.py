@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from twofold._realtime.batcher import Ticket
 from twofold._realtime.http.media import best_coding, wants_json
-from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client, Refusal, new_request_id, parted
+from twofold._realtime.http.problems import CONTENT_TYPE, Answer, Client, Refusal, new_request_id, parted, stopping
 from twofold._realtime.service import Service
 
 __all__ = ["BULK_BYTES", "Begin", "LaneHead", "LanePath", "LaneRequest"]
@@ -42,6 +42,7 @@ class LanePath:
         form: Callable[[Refusal], Answer] = lambda refusal: refusal.answer,
     ) -> None:
         self.parted = form(parted())._replace(code="client_gone")
+        self.stopping = form(stopping())
         self.counters = service.counters
         self.version = service.version
         self._begin = begin
@@ -168,6 +169,12 @@ class LaneRequest:
         else:  # what that would do, for a connection on which nothing else has come in
             protocol.on_lane = None
             protocol.active_at = protocol.loop.time()
+
+    def give_up(self) -> None:
+        """The server ends now."""
+        if self.ticket is not None:
+            self.ticket.cancel()
+        self.respond(self.head.path.stopping)
 
     def drop_if_waiting(self) -> None:
         if self.ticket is not None and self.ticket.waiting:

@@ -20,6 +20,7 @@ __all__ = [
     "MESSAGE_CHARACTERS",
     "PARTING_S",
     "PROBLEMS",
+    "STOPPING",
     "Answer",
     "Client",
     "Problem",
@@ -32,6 +33,7 @@ __all__ = [
     "problem",
     "problem_of_failure",
     "problem_of_refusal",
+    "stopping",
     "written",
 ]
 
@@ -42,6 +44,8 @@ CONTENT_TYPE: Final = b"application/json"
 PARTING_S: Final = 0.05  # rows of a client that has ended its half, and may be gone, wait no longer than that
 FAILED_ROWS: Final = b"twofold-failed-rows"
 PROBLEM: Final = b"application/problem+json"
+
+STOPPING: Final = "The server stops, and the request was not answered by then. Ask again: another process may answer."
 
 MESSAGE_CHARACTERS: Final = 2000
 ERRORS_SHOWN: Final = 10
@@ -104,7 +108,7 @@ PROBLEMS: dict[str, Problem] = {
         Problem("model_failed", 500, "The model failed on the row"),
         Problem("internal_error", 500, "The server failed"),
         Problem("worker_lost", 503, "The process that computed the row ended"),
-        Problem("not_ready", 503, "The server is not ready", predict=False),
+        Problem("not_ready", 503, "The server is not ready"),
         Problem("deadline_exceeded", 504, "The deadline passed before the answer was there"),
     )
 }
@@ -158,6 +162,11 @@ def parted() -> Refusal:
 def code_of(failure: RowFailure) -> str:
     """The problem of the table that a row failed of."""
     return failure.code if failure.code in PROBLEMS else "model_failed"
+
+
+def stopping() -> Refusal:
+    """The server has been told to stop, and may not wait any longer for this answer."""
+    return Refusal("not_ready", STOPPING, headers=((b"retry-after", b"1"),))
 
 
 def problem_of_failure(failure: RowFailure, n_rows: int) -> Answer:

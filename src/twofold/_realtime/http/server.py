@@ -25,6 +25,9 @@ ON_THE_WIRE_S: Final = 0.1
 OPEN_FILES: Final = 1 << 16
 # How long a connection on which nothing is asked is kept for one more request, when the server ends.
 PARTING_S: Final = 1.0
+LOOKED_EVERY_S: Final = 0.01
+# The drain is over, and so much longer may it take to say so.
+LAST_WORDS_S: Final = 0.1
 
 
 async def serve_http(
@@ -62,12 +65,11 @@ async def serve_http(
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
-            timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]
             backlog=2048,
             ssl_certfile=access.certificate,
             ssl_keyfile=access.private_key,
         )
-        return _Server(config, catalog, stop, **of_http)
+        return _Server(config, catalog, stop, drain_s, **of_http)
 
     metrics = sockets.get("metrics")
     routes = ROUTES if metrics is not None else (*ROUTES, *METRICS_ROUTES)
@@ -108,6 +110,7 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         catalog: Catalog,
         stop: asyncio.Event,
+        drain_s: float,
         on_ready: Callable[[], None] | None = None,
         share: tuple[Board, int] | None = None,
     ) -> None:
@@ -115,6 +118,7 @@ class _Server(uvicorn.Server):
         self._share = share
         self._catalog = catalog
         self._stop = stop
+        self._drain_s = drain_s
         self._on_ready = on_ready
 
     @contextlib.contextmanager
@@ -160,13 +164,34 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        for sock in sockets or ():
+            sock.close()
         self._end_answers()
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        await asyncio.sleep(ON_THE_WIRE_S)  # requests that were sent before their client could know
-        while self._waiting_clients() and loop.time() - began < PARTING_S:
-            await asyncio.sleep(0.01)
-        await super().shutdown(sockets)
+        until = loop.time() + self._drain_s
+        # requests that were sent before their client could know
+        await asyncio.sleep(min(ON_THE_WIRE_S, self._drain_s))
+        parting = min(loop.time() + PARTING_S, until)
+        while self._waiting_clients() and loop.time() < parting:
+            await asyncio.sleep(LOOKED_EVERY_S)
+        connections = self.server_state.connections
+        for connection in list(connections):
+            connection.shutdown()
+        await self._all_ended(until)
+        for connection in list(connections):
+            connection.give_up()  # type: ignore[union-attr]
+        await self._all_ended(loop.time() + LAST_WORDS_S)
+        for connection in list(connections):
+            connection.transport.abort()
+
+    async def _all_ended(self, until: float) -> None:
+        """Every connection, and every task of a request; or that time has come."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(LOOKED_EVERY_S)
+                for server in self.servers:
+                    await server.wait_closed()
 
     def _end_answers(self) -> None:
         """The next answer on each connection is its last, and says so."""

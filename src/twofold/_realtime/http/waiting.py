@@ -10,7 +10,7 @@ from typing import Protocol
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
-from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, PARTING_S, Answer, Client
+from twofold._realtime.http.problems import CONNECTION, CONTENT_TYPE, PARTING_S, Answer, Client, stopping
 from twofold._realtime.http.responses import ScopeAsker
 from twofold._realtime.streams import AnyTicket
 
@@ -26,6 +26,10 @@ class Waiter(Protocol):
 
     def lose(self) -> None:
         """The client is gone."""
+        ...
+
+    def give_up(self) -> None:
+        """The server ends now."""
         ...
 
 
@@ -77,6 +81,12 @@ class _Waiting(ScopeAsker):
             self.ticket.cancel()
         if not self.answer.done():
             self.answer.set_result(None)
+
+    def give_up(self) -> None:
+        if self.ticket is not None:
+            self.ticket.cancel()
+        if not self.answer.done():
+            self.answer.set_exception(stopping())
 
 
 async def answered(request: Request, begin: Callable[[Client], AnyTicket | None]) -> Answer:
