@@ -355,7 +355,7 @@ def test_the_next_request_on_a_connection_is_its_last_in_a_drain(tmp_path: Path)
 @pytest.mark.parametrize(
     ("layout", "mark"),
     [("--inline", ""), ("--isolate", ""), ("--inline", "(threads=1)")],
-    ids=["inline", "", "threads"],
+    ids=["inline", "isolated", "threads"],
 )
 def test_a_drain_ends_when_it_has_to(tmp_path: Path, layout: str, mark: str) -> None:
     """Who still waits is told so, where the event loop is free to do it; a call that runs holds nothing up."""

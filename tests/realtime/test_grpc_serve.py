@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import signal
 import threading
@@ -126,7 +125,6 @@ def test_in_the_background() -> None:
 def test_without_the_packages_it_says_what_to_install(
     package: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = importlib.util.find_spec
-    monkeypatch.setattr("twofold._realtime.api.find_spec", lambda name: None if name == module else really(name))
+    monkeypatch.setattr("twofold._realtime.api.installed", lambda name: name != module)
     with pytest.raises(MissingExtra, match=rf"'{package}'. Install it: pip install 'twofold\[grpc\]'"):
         twofold.serve("model.py", grpc_port=0)

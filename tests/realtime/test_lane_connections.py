@@ -165,7 +165,9 @@ class TestConnections:
             sock.sendall(post('{"milliseconds": 60000}'))
             time.sleep(0.1)
             served.stop()
-            assert everything(sock) == b""
+            (told,) = replies(everything(sock))
+            assert (told.status, told.code, told.headers["retry-after"]) == (503, "not_ready", "1")
+            assert told.headers["connection"] == "close"
             served.thread.join(5)
             assert not served.thread.is_alive()
 

@@ -283,6 +283,20 @@ def test_a_drain_lets_streams_end(model) -> None:
         assert b"event: end" in sock.makefile("rb").read()
 
 
+def test_a_stream_ends_with_the_drain(model) -> None:
+    with serving(model, drain_s=0.4) as served, connect(served.port) as began, connect(served.port) as waits:
+        began.sendall(post('{"text": "one forever"}', "Accept: text/event-stream"))
+        waits.sendall(post('{"text": "hold"}', "Accept: text/event-stream"))
+        time.sleep(0.2)
+        served.stop()
+        told = everything(began)
+        assert b"event: error" in told
+        assert b'"code":"not_ready"' in told
+        assert told.endswith(b"\r\n0\r\n\r\n")
+        assert everything(waits).startswith(b"HTTP/1.1 503 ")
+        HOLD.set()
+
+
 def test_model_processes_stream(tmp_path: Path) -> None:
     """A generator that blocks always runs in model processes; a client that leaves frees its process."""
     (tmp_path / "model.py").write_text(
