@@ -54,6 +54,37 @@ def test_what_is_refused(given: list[str], settings: dict[str, str], words: str)
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "@twofold.model\nclass Fraud:\n    pass\n",
+        "@twofold.model(example={'n': 1})\nclass Fraud:\n    pass\n",
+        "from twofold import model\nclass Other:\n    pass\n\n@model\nasync def Fraud(n: int) -> int:\n    return n\n",
+    ],
+)
+def test_the_name_that_is_served_is_the_name_on_the_command_line(tmp_path: Path, marked: str) -> None:
+    """Of a file without NAME= that is the model's; the file's does as well. The file is read and not run."""
+    file = tmp_path / "risk.py"
+    file.write_text(f"import twofold\n{marked}\nraise SystemExit\n")
+    for called in ("Fraud", "risk"):
+        found = choices([str(file), "b.onnx"], {f"{called}.threshold": "0.5"}, [], "refuse")
+        assert found[0][1].settings == {"threshold": "0.5"}
+    with pytest.raises(UsageError, match="They are called Fraud, b here"):
+        choices([str(file), "b.onnx"], {"x.threshold": "0.5"}, [], "refuse")
+    with pytest.raises(UsageError, match="Two models have the name 'Fraud'"):
+        choices([str(file), "Fraud.onnx"], {}, [], "refuse")
+    other = choices([str(file), "risk=b.py:B"], {"risk.x": "1", "Fraud.y": "2"}, [], "refuse")
+    assert [choice.settings for _, choice in other] == [{"y": "2"}, {"x": "1"}]
+
+
+@pytest.mark.parametrize("content", ["def (", "import twofold\n", "@m.model\ndef a(): ...\n@m.model\ndef b(): ...\n"])
+def test_a_file_whose_model_is_not_known_is_called_like_the_file(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "risk.py"
+    file.write_text(content)
+    found = choices([str(file), "b.onnx"], {"risk.threshold": "0.5"}, [], "refuse")
+    assert found[0][1].settings == {"threshold": "0.5"}
+
+
 def test_a_file_with_an_equals_sign(tmp_path: Path) -> None:
     file = tmp_path / "a=b.py"
     file.touch()

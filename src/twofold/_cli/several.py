@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -44,8 +45,8 @@ def choices(
 ) -> list[tuple[str, ModelChoice]]:
     """`fraud=a.py:Fraud` and `b.onnx` -> [("fraud", …), ("", …)].
 
-    One model takes every setting. Of several, each takes those that begin with its name (the one given, or the one
-    that its reference ends with): `--set fraud.threshold=0.5`, `--outputs b.label,b.score`. `nulls` is for all
+    One model takes every setting. Of several, each takes those that begin with its name (the one given, or its
+    own; that of its file does as well): `--set fraud.threshold=0.5`, `--outputs b.label,b.score`. `nulls` is for all
     the model files. Raises UsageError for a name that is used twice, and for a setting of none of them.
     """
     found = [_named(text) for text in given]
@@ -53,25 +54,25 @@ def choices(
         name, reference = found[0]
         return [(name, ModelChoice(reference, dict(settings), tuple(outputs), nulls))]
     known = _known(found)
-    for_settings = {name: {} for name in known}  # type: dict[str, dict[str, str]]
+    for_settings: list[dict[str, str]] = [{} for _ in found]
     for key, value in settings.items():
-        name, rest = _split("--set", key, known)
-        for_settings[name][rest] = value
-    for_outputs = {name: [] for name in known}  # type: dict[str, list[str]]
+        number, rest = _split("--set", key, known)
+        for_settings[number][rest] = value
+    for_outputs: list[list[str]] = [[] for _ in found]
     for key in outputs:
-        name, rest = _split("--outputs", key, known)
-        for_outputs[name].append(rest)
+        number, rest = _split("--outputs", key, known)
+        for_outputs[number].append(rest)
     return [
         (
             name,
             ModelChoice(
                 reference,
-                for_settings[short],
-                tuple(for_outputs[short]),
+                for_settings[number],
+                tuple(for_outputs[number]),
                 "refuse" if _is_python(reference) else nulls,
             ),
         )
-        for short, (name, reference) in zip(known, found, strict=True)
+        for number, (name, reference) in enumerate(found)
     ]
 
 
@@ -86,32 +87,53 @@ def _named(text: str) -> tuple[str, str]:
     return match["name"], match["reference"]
 
 
-def _known(found: Sequence[tuple[str, str]]) -> list[str]:
-    """How each is called on this command line, in order."""
-    known: list[str] = []
-    for name, reference in found:
-        called = name or _own_name(reference)
-        if called in known:
-            raise UsageError(
-                f"Two models have the name {called!r}. Give one of them another: other={reference}, say.", name=called
-            )
-        known.append(called)
+def _known(found: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Name -> which of them: first those that they will be served under, then the shorter way to name a file."""
+    from twofold._realtime.names import check_names
+
+    names = [(name, name) if name else _own_names(reference) for name, reference in found]
+    check_names((served, reference) for (served, _), (_, reference) in zip(names, found, strict=True))
+    known = {served: number for number, (served, _) in enumerate(names)}
+    for number, (_, other) in enumerate(names):
+        known.setdefault(other, number)
     return known
 
 
-def _own_name(reference: str) -> str:
-    """`a.py:Fraud` -> Fraud, `b.onnx` -> b: the name it will have; for `a.py` it is not known before it is loaded."""
+def _own_names(reference: str) -> tuple[str, str]:
+    """The name that a model will have, and that of its file: `a.py:Fraud` -> Fraud, `b.onnx` -> b. What `a.py` has can
+    mostly be read in it; where it cannot, it is not known before the model is loaded, and the file's name stands."""
     name = reference.rpartition(":")[2]
-    return Path(name).stem if name == reference or "/" in name or "\\" in name else name
+    if name != reference and "/" not in name and "\\" not in name:
+        return name.rpartition(".")[2], name
+    file = Path(name)
+    marked = _marked_in(file) if file.suffix == ".py" else []
+    return marked[0] if len(marked) == 1 else file.stem, file.stem
 
 
-def _split(option: str, key: str, known: Sequence[str]) -> tuple[str, str]:
+def _marked_in(file: Path) -> list[str]:
+    """The functions and classes in this file with `@twofold.model` above them. It is not run."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):  # loading it will tell
+        return []
+    definitions = [node for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
+    return [node.name for node in definitions if any(map(_is_mark, node.decorator_list))]
+
+
+def _is_mark(decorator: ast.expr) -> bool:
+    named = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return "model" in (getattr(named, "attr", ""), getattr(named, "id", ""))
+
+
+def _split(option: str, key: str, known: Mapping[str, int]) -> tuple[int, str]:
+    """Which model `name.rest` is for, and the rest."""
     for name in sorted(known, key=len, reverse=True):
         if key.startswith(f"{name}.") and len(key) > len(name) + 1:
-            return name, key[len(name) + 1 :]
+            return known[name], key[len(name) + 1 :]
+    served = list(known)[: len(set(known.values()))]
     raise UsageError(
-        f"{option} {key}: there are several models, so say whose it is: {option} {known[0]}.{key}, say. "
-        f"They are called {', '.join(known)} here, before they are loaded; NAME=MODEL gives another name.",
+        f"{option} {key}: there are several models, so say whose it is: {option} {served[0]}.{key}, say. "
+        f"They are called {', '.join(served)} here; NAME=MODEL gives another name.",
         name=key,
     )
 
