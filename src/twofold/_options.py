@@ -36,8 +36,9 @@ class BatchOptions:
     sees at most (None: chosen from what calls cost). `unsorted`: a call's rows are neighbours in the file (else rows
     of like length share a call where that is cheaper). `split_rows`: rows of a part (None: chosen from the cost of a
     row). `map`: field -> column, or a range of columns `f0..f29`. `keep`: the input's columns that the output has
-    (None: all). `rename`: name of an answer -> its column. `where`: only rows that pass, "amount > 0 and
-    country = 'DE'". `max_bad_rows`: "100" or "0.5%" (None: any number, and exit code 3 if there are some).
+    (None: all). `rename`: name of an answer -> its column. `where`: only rows
+    that pass, "amount > 0 and country = 'DE'". `input_format`: what standard input holds, "jsonl" (None), "csv" or
+    "arrow". `max_bad_rows`: "100" or "0.5%" (None: any number, and exit code 3 if there are some).
     `quarantine`: the file for rows without an answer (None: beside the output). `key`: the
     columns that name a row of a table, whose rows are then updated. `state`: a folder for what must lie on this machine
     while the output does not. `output_format`: what goes to standard output: jsonl (None), csv or arrow.
@@ -54,6 +55,7 @@ class BatchOptions:
     rename: dict[str, str] = field(default_factory=dict)
     limit_rows: int | None = None
     where: str | None = None
+    input_format: str | None = None
     max_bad_rows: str | int | None = None
     overwrite: bool = False
     quarantine: str | None = None

@@ -59,14 +59,14 @@ def numbers(n_rows: int) -> pa.Table:
     return pa.table({"id": [f"r{i}" for i in range(n_rows)], "number": pa.array(range(n_rows), pa.int64())})
 
 
-def run(model: Path, source: Path, output: Path | str, *, here: bool = True, **options: Any) -> BatchReport:
+def run(model: Path, source: Path | str, output: Path | str, *, here: bool = True, **options: Any) -> BatchReport:
     """One run; `here`: in this process, else in workers."""
     ref = model_ref(model)
     executor = InlineExecutor(load(ref)) if here else None
     return run_batch(ref, str(source), str(output), BatchOptions(**options), executor=executor)
 
 
-def read(path: Path) -> pa.Table:
+def read(path: Path | str) -> pa.Table:
     """All rows of a file or folder, as this package reads them."""
     scan = scan_inputs(path)
     tables = [

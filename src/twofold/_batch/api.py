@@ -30,6 +30,7 @@ class BatchSettings(TypedDict, total=False):
     rename: Mapping[str, str]
     limit_rows: int | None
     where: str | None
+    input_format: str | None
     max_bad_rows: str | int | None
     overwrite: bool
     row_timeout_s: float
@@ -77,8 +78,9 @@ def batch(
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
-    (answer -> column), `limit_rows`, `where`, `max_bad_rows`, `overwrite`, `quarantine`, `key`, `state`,
-    `output_format`, `row_timeout_s`, `unsorted`, `executor` ("local" or "ray") and `address` (of the Ray cluster).
+    (answer -> column), `limit_rows`, `where`, `input_format`, `max_bad_rows`, `overwrite`, `quarantine`, `key`,
+    `state`, `output_format`, `row_timeout_s`, `unsorted`, `executor` ("local" or "ray") and `address` (of the Ray
+    cluster).
 
     Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
     that cannot end.

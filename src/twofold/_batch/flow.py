@@ -13,7 +13,9 @@ from twofold._batch.plan import chosen_shape, fingerprint, identities, make_work
 from twofold._batch.record import RunState, digest, read_record
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows, exit_code_of
 from twofold._batch.shape import Shape
-from twofold._batch.sources import InputScan, expand_inputs, parse_where, scan_inputs
+from twofold._batch.sources import InputScan, parse_where, scan_inputs
+from twofold._batch.sources.given import input_files, shown_input
+from twofold._batch.sources.spool import Spool
 from twofold._batch.stores import Store
 from twofold._batch.tracker import RunTracker, refuse_too_many
 from twofold._batch.work import SplitTask, Work
@@ -40,12 +42,14 @@ class Run:
 def prepare(executor: Executor, given: str, store: Store, options: BatchOptions) -> Run:
     """Look through the input, match it with the model, and begin the run, go on with it, or find it finished."""
     where = None if options.where is None else parse_where(options.where)
-    files = expand_inputs(given, where)
+    begun = read_record(store)
+    begun_with = None if begun is None or begun.finished is not None else begun.fingerprint.get("inputs")
+    files = input_files(given, where, spool_of(store), input_format=options.input_format, begun=begun_with)
     inputs = identities(files)
     scan = scan_inputs(files, where=where)
     model = executor.facts()
-    work = make_work(scan, given, model, options, store, executor.room())
-    known = fingerprint(model, inputs, options, store)
+    work = make_work(scan, shown_input(given), model, options, store, executor.room())
+    known = fingerprint(model, files, options, store)
     store = store.of_run(digest(known))
     work = replace(work, store=store)
     found = read_record(store)
@@ -56,6 +60,10 @@ def prepare(executor: Executor, given: str, store: Store, options: BatchOptions)
     work = replace(work, shape=shape)
     state = RunState.begin(store, known, shape, overwrite=options.overwrite)
     return Run(work, plan_splits(scan, shape.split_rows, options, digest(known), inputs, store.format), state)
+
+
+def spool_of(store: Store) -> Spool:
+    return Spool(store.scratch.parent / "spool")
 
 
 def _fitting_shape(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> Shape:
@@ -112,6 +120,7 @@ def report(run: Run, given: str, options: BatchOptions, began: float) -> BatchRe
             f"{rows_in} rows went in, {finished['rows_out']} came out and {bad} are in quarantine: these do not add "
             "up. This is a fault in twofold; please report it."
         )
+    spool_of(run.work.store).drop()
     allowed = allowed_bad_rows(options.max_bad_rows, rows_in)
     if allowed is not None and bad > allowed:
         refuse_too_many(bad, options.max_bad_rows, finished["reasons"], finished["first_errors"])

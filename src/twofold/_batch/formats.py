@@ -32,6 +32,7 @@ SOURCES: Final[dict[str, str]] = {
     "jsonl": "twofold._batch.sources.jsonl",
     "arrow": "twofold._batch.sources.arrow",
     "arrow_stream": "twofold._batch.sources.arrow",
+    "files": "twofold._batch.sources.files",
 }
 SINKS: Final[dict[str, str]] = {
     "parquet": "twofold._batch.sinks.parquet",

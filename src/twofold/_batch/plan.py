@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from twofold._batch.executors.base import Measured, ModelFacts
 from twofold._batch.formats import Format
 from twofold._batch.mapping import Columns, Reading, match_columns, named
-from twofold._batch.places import Identity
+from twofold._batch.opening import Identity
+from twofold._batch.places import is_url
 from twofold._batch.record import digest
 from twofold._batch.shape import Shape
 from twofold._batch.sources import InputFile, InputScan, cut, parse_where, rows_until
@@ -39,6 +40,7 @@ SPLIT_BYTES = 64 << 20
 SPLIT_S = 2.0
 MOST_SPLITS = 10_000
 TEXT_BYTES = 32
+CONTENT = "bytes"
 FORMAT_VERSION = 2
 """Of what a run keeps: parts, reports, names. A run of another one is not gone on with."""
 UNTYPED = ("csv", "jsonl")
@@ -52,19 +54,28 @@ def identities(files: Sequence[InputFile]) -> Identities:
     return {file.path: file.identity for file in files}
 
 
-def fingerprint(model: ModelFacts, inputs: Identities, options: BatchOptions, store: Store) -> dict[str, Any]:
+def recorded(files: Sequence[InputFile]) -> list[list[Any]]:
+    """The input as it stands in a record: [[name, state], …]."""
+    return [
+        [file.name or (file.path if is_url(file.path) else os.path.abspath(file.path)), file.state]  # noqa: PTH100
+        for file in files
+    ]
+
+
+def fingerprint(model: ModelFacts, files: Sequence[InputFile], options: BatchOptions, store: Store) -> dict[str, Any]:
     """What the user states that shapes the output. A run with another one is another run; `Shape` is chosen besides."""
     return {
         "format": FORMAT_VERSION,
         "model": model.version,
         "signature": digest(model.signature.to_json()),
-        "inputs": [[os.path.abspath(path), identity] for path, identity in inputs.items()],  # noqa: PTH100
+        "inputs": recorded(files),
         **model.settings,
         "map": options.map,
         "keep": None if options.keep is None else list(options.keep),
         "rename": options.rename,
         "limit": options.limit_rows,
         "where": options.where,
+        "input_format": options.input_format,
         "batch_rows": options.batch_rows,
         "unsorted": options.unsorted,
         "split_rows": options.split_rows,
@@ -88,7 +99,7 @@ def make_work(
     where = None if options.where is None else parse_where(options.where)
     if where is not None:
         where.check(scan.schema, source, typed=scan.format.name not in UNTYPED)
-    kept = _kept(scan.schema.names, options.keep, source)
+    kept = _kept(scan.schema.names, options.keep, source, (CONTENT,) if scan.format.name == "files" else ())
     answers = _answers(signature, options.rename, kept)
     typed = _typed(scan, columns, signature, kept, store)
     fields = []
@@ -118,9 +129,12 @@ def make_work(
     )
 
 
-def _kept(available: Sequence[str], keep: Sequence[str] | None, source: str) -> tuple[str, ...]:
+def _kept(
+    available: Sequence[str], keep: Sequence[str] | None, source: str, left_out: Sequence[str]
+) -> tuple[str, ...]:
+    """Of files as rows the output has what they hold only where that is said."""
     if keep is None:
-        return tuple(available)
+        return tuple(name for name in available if name not in left_out)
     absent = [name for name in keep if name not in set(available)]
     if absent:
         raise UsageError(f"--keep {absent[0]}: {source} has no such column. Its columns: {named(available)}.")

@@ -18,9 +18,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from twofold._batch.executors.workers import Workers
-from twofold._batch.places import is_url, shown
+from twofold._batch.places import shown
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows
-from twofold._batch.sources import expand_inputs
+from twofold._batch.sources.given import local_files
 from twofold._batch.stores import LocalStore, Store, open_store, refuse_overlap
 from twofold._errors import RunStopped
 from twofold._light import import_pyarrow
@@ -50,10 +50,10 @@ def run_batch(
     """
     refuse_in_worker("twofold.batch")
     began = time.monotonic()
-    files = [file.path for file in expand_inputs(input_path)]
+    files = local_files(input_path)
     store = open_store(output_path, options, files)
     if isinstance(store, LocalStore):
-        refuse_overlap(store, [Path(file) for file in files if not is_url(file)], input_path)
+        refuse_overlap(store, [Path(file) for file in files], input_path)
     allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
     with ExitStack() as open_:
         open_.enter_context(_stopping(store))

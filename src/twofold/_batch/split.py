@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twofold._batch.answer import Answerer, Watch
+from twofold._batch.opening import identity_of
 from twofold._batch.part import PartWriter
 from twofold._batch.pipeline import ahead, behind
-from twofold._batch.places import identity_of
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import InputError
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from twofold._batch.mapping import Columns, Reading
-from twofold._batch.places import Identity
+from twofold._batch.opening import Identity
 from twofold._batch.shape import Shape
 from twofold._batch.sources import FileSplit, Piece, Where, parse_where, read_split, schema_from_text, schema_to_text
 from twofold._batch.stores import Store, store_of

@@ -22,8 +22,13 @@ Examples:
   twofold batch parity.py numbers.csv labels.jsonl --limit 1000        try it on a few rows
   twofold batch fixed.py labels.parquet.twofold/quarantine.jsonl rest.parquet
   twofold batch fraud.onnx /shared/rows/ /shared/scores/ --executor ray --address 10.0.0.1:6379
+  twofold batch parity.py 'sqlite:///app.db?query=select number from t where day > 9' labels.csv
+  twofold batch ocr.py 'files:scans/*.png' texts.jsonl --row-timeout 60
+  zcat numbers.jsonl.gz | twofold batch parity.py - labels.parquet
 
-INPUT is a file, a folder or a quoted glob of .parquet, .csv, .jsonl or .arrow files (.csv and .jsonl also .gz, .zst).
+INPUT is a file, a folder or a quoted glob of .parquet, .csv, .jsonl or .arrow files (.csv and .jsonl also .gz, .zst),
+here or in an object store (s3://, gs://, az://); a database's sqlite:///FILE?table=NAME or postgresql://…?query=SQL;
+files:PATTERN, a row for each file with path, bytes, size and modified; or -, standard input (JSON lines).
 OUTPUT is one such file, or a folder (ends with /). It appears all at once, when it is complete. A run that was stopped
 goes on where it was when the same command is started again. Rows without an answer go to
 OUTPUT.twofold/quarantine.jsonl, which is itself an input.
@@ -70,6 +75,11 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     help="Write an answer to a column of another name. May be repeated.",
 )
 @option("--limit", "limit_rows", type=at_least(1), metavar="N", help="Only the first N rows (that pass --where).")
+@option(
+    "--input-format",
+    type=click.Choice(["jsonl", "csv", "arrow"]),
+    help="What INPUT - (standard input) holds. Default: jsonl.",
+)
 @option(
     "--where",
     metavar="TEXT",

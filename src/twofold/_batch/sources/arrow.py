@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from twofold._batch.places import open_input
+from twofold._batch.opening import open_input
 from twofold._batch.sources.base import FileScan, FileSplit, Piece, reading, refuse_repeated
 from twofold._batch.sources.groups import group_splits, pieces_of
 from twofold._batch.sources.where import Where

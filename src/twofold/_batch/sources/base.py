@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from twofold._batch.places import Identity
+from twofold._batch.opening import Identity
 from twofold._errors import InputError
 
 if TYPE_CHECKING:
@@ -32,18 +32,26 @@ Broken = tuple[str, str]
 class InputFile:
     """One file of an input: a local path or a URL, and its state before the first look into it (bytes first).
 
-    `name` is what people are shown, and positions name. `constants` are columns that have one value in the whole file:
-    what its folders say (`country=DE`).
+    `name` is what people are shown, and positions name. `digest`: of its content, where the file was made for this run;
+    `n_bytes`: what its rows hold, where that is not the size of the file. `constants` are columns that have one value
+    in the whole file: what its folders say (`country=DE`).
     """
 
     path: str
     identity: Identity
     name: str = ""
     constants: Constants = field(default_factory=dict)
+    digest: str = ""
+    n_bytes: int | None = None
 
     @property
     def shown(self) -> str:
         return self.name or self.path
+
+    @property
+    def state(self) -> Identity:
+        """What says, in the record of a run, that this is the same input."""
+        return [self.identity[0], self.digest] if self.digest else self.identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar, cast
 
-from twofold._batch.places import identity_of
+from twofold._batch.opening import identity_of
 
 __all__ = ["Cursor", "borrowed", "identity"]
 

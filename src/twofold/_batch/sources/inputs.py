@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from twofold._batch.formats import SOURCES, Format, format_of
+from twofold._batch.opening import LISTING
 from twofold._batch.sources.base import FileScan, FileSplit, InputFile, Piece, Source
 from twofold._batch.sources.filtering import filtered
 from twofold._batch.sources.listing import expand_inputs, some_of
@@ -42,7 +43,11 @@ class InputScan:
 
 def _source_of(path: str) -> Source:
     """The source that reads this file."""
-    return cast("Source", import_module(SOURCES[format_of(path).name]).SOURCE)
+    return cast("Source", import_module(SOURCES[_format(path).name]).SOURCE)
+
+
+def _format(path: str) -> Format:
+    return Format("files") if path.startswith(LISTING) else format_of(path)
 
 
 def scan_inputs(
@@ -55,7 +60,7 @@ def scan_inputs(
     """
     found = list(pattern) if not isinstance(pattern, str | Path) else expand_inputs(pattern)
     files = [_scan(file, mark_rows, where) for file in found]
-    file_format = format_of(found[0].path)
+    file_format = _format(found[0].path)
     schema = _common_schema(files, file_format)
     for field in constant_fields([scan.constants for scan in files]):
         if field.name not in set(schema.names):
@@ -66,7 +71,9 @@ def scan_inputs(
 def _scan(file: InputFile, mark_rows: int, where: Where | None) -> FileScan:
     scan = _source_of(file.path).scan(file.path, mark_rows=mark_rows, where=where)
     constants = own_constants(scan, file.constants)
-    return replace(scan, name=file.name, constants=constants, n_bytes=file.identity[0])
+    return replace(
+        scan, name=file.name, constants=constants, n_bytes=file.identity[0] if file.n_bytes is None else file.n_bytes
+    )
 
 
 def _common_schema(files: list[FileScan], file_format: Format) -> pa.Schema:
@@ -152,7 +159,8 @@ def read_split(
         pieces = (with_constants(piece, constants) for piece in pieces)
     if where is not None:
         pieces = filtered(where, pieces)
-    return regroup(pieces, batch_rows)
+    # What holds few rows because they are large stays as it is.
+    return pieces if split.path.startswith(LISTING) else regroup(pieces, batch_rows)
 
 
 def _first_rows(pieces: Iterator[Piece], n_rows: int) -> Iterator[Piece]:

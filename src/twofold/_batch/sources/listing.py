@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from twofold._batch.formats import find_format, format_of
-from twofold._batch.places import Identity, identity_of
+from twofold._batch.objects import is_object, open_objects
+from twofold._batch.opening import Identity, asking, identity_of, object_identity
+from twofold._batch.places import shown
 from twofold._batch.sources.base import InputFile
 from twofold._batch.sources.partitions import in_partitions, partition_of, passing_partitions
 from twofold._batch.sources.where import Where
@@ -18,6 +23,7 @@ __all__ = ["Found", "expand_inputs", "find_files", "some_of"]
 
 SHOWN_NAMES = 5
 UNTYPED = ("csv",)
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Found:
     path: str
     below: str
     identity: Identity
+    modified: dt.datetime
 
 
 def expand_inputs(pattern: str | Path, where: Where | None = None) -> list[InputFile]:
@@ -48,6 +55,8 @@ def expand_inputs(pattern: str | Path, where: Where | None = None) -> list[Input
 
 def find_files(given: str) -> list[Found]:
     """The files of a folder or glob, sorted by path; one file is below nothing."""
+    if is_object(given):
+        return find_objects(given)
     root = Path(given)
     if root.is_dir():
         paths = [path for path in sorted(root.rglob("*")) if path.is_file() and not _hidden(path, root)]
@@ -56,7 +65,7 @@ def find_files(given: str) -> list[Found]:
                 f"the input folder {given!r} holds no file (names beginning with _ or . are skipped).", path=given
             )
     elif root.exists():
-        return [Found(str(root), "", identity_of(str(root)))]
+        return [_found(root, "")]
     elif glob.has_magic(given):
         found = [Path(name) for name in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207  (absolute too)
         paths = [path for path in found if path.is_file()]
@@ -69,11 +78,76 @@ def find_files(given: str) -> list[Found]:
             )
     else:
         raise InputError(f"the input {given!r} is not there. Check the path.", path=given)
-    return [Found(str(path), path.relative_to(root).as_posix(), identity_of(str(path))) for path in paths]
+    return [_found(path, path.relative_to(root).as_posix()) for path in paths]
+
+
+def _found(path: Path, below: str) -> Found:
+    identity = identity_of(str(path))
+    return Found(str(path), below, identity, EPOCH + dt.timedelta(microseconds=identity[1] // 1000))
+
+
+def find_objects(given: str) -> list[Found]:
+    """The objects of a folder or glob in an object store, sorted by name; a name that is one object's is that one."""
+    import obstore
+
+    with asking(given):
+        whole = not glob.has_magic(given) and not given.endswith("/")
+        if whole:
+            store, name = open_objects(given)
+            try:
+                head: Any = obstore.head(store, name) if name else None
+            except FileNotFoundError:
+                head = None
+            if head is not None:
+                return [Found(given, "", object_identity(head), head["last_modified"])]
+        pattern, folder = "", given.rstrip("/")
+        if glob.has_magic(given):
+            folder, pattern = _cut_pattern(given)
+        store, _ = open_objects(f"{folder}/*")
+        listed: list[Any] = [one for page in obstore.list(store) for one in page]
+    fits = glob_regex(pattern)
+    found = [
+        Found(f"{folder}/{one['path']}", one["path"], object_identity(one), one["last_modified"])
+        for one in listed
+        if not one["path"].endswith("/")
+        and (fits.fullmatch(one["path"]) if pattern else not _hidden_below(one["path"].split("/")))
+    ]
+    if not found:
+        what = "no object matches" if pattern else "no object has the name, or lies below the folder, of"
+        raise InputError(f"{what} the input {shown(given)!r}. Check its name.", path=shown(given))
+    return sorted(found, key=lambda file: file.path)
+
+
+def _cut_pattern(given: str) -> tuple[str, str]:
+    """A glob as the folder before its first wildcard, and the rest."""
+    parts = given.split("/")
+    first = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+    return "/".join(parts[:first]), "/".join(parts[first:])
+
+
+def glob_regex(pattern: str) -> re.Pattern[str]:
+    """What a glob matches: * and ? within a name, ** any folders; like the shell, no name that begins with a dot."""
+    words = []
+    for part in re.findall(r"\*\*/|\*|\?|\[!?[^\]]+\]|.", pattern, re.DOTALL):
+        if part == "**/":
+            words.append("(?:[^/.][^/]*/)*")
+        elif part == "*":
+            words.append("[^/]*")
+        elif part == "?":
+            words.append("[^/]")
+        elif part.startswith("[") and len(part) > 2:
+            words.append(part.replace("[!", "[^"))
+        else:
+            words.append(re.escape(part))
+    return re.compile("".join(words))
 
 
 def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(("_", ".")) for part in path.relative_to(root).parts)
+    return _hidden_below(path.relative_to(root).parts)
+
+
+def _hidden_below(parts: Sequence[str]) -> bool:
+    return any(part.startswith(("_", ".")) for part in parts)
 
 
 def _fixed_part(pattern: Path) -> Path:

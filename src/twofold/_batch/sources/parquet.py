@@ -12,7 +12,8 @@ from contextlib import ExitStack, contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from twofold._batch.places import open_input
+from twofold._batch.objects import is_object
+from twofold._batch.opening import AHEAD_BYTES, open_input
 from twofold._batch.sources.base import FileScan, FileSplit, Piece, reading, refuse_repeated
 from twofold._batch.sources.cursors import borrowed, identity
 from twofold._batch.sources.groups import group_splits, pieces_of
@@ -115,8 +116,9 @@ def rules_out(where: Where, metadata: pq.FileMetaData, group: int, schema: pa.Sc
 
 @contextmanager
 def _opened(path: str) -> Iterator[pq.ParquetFile]:
-    with open_input(path) as stored:
-        yield pq.ParquetFile(stored, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
+    buffer_bytes = AHEAD_BYTES if is_object(path) else BUFFER_BYTES
+    with open_input(path, ahead=False) as stored:
+        yield pq.ParquetFile(stored, pre_buffer=False, buffer_size=buffer_bytes, page_checksum_verification=True)
 
 
 SOURCE = ParquetSource()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from twofold._batch.formats import format_of
-from twofold._batch.places import open_input
+from twofold._batch.opening import open_input, open_stream
 from twofold._batch.sources.base import FileSplit, reading
 from twofold._batch.sources.cursors import borrowed, identity
 from twofold._batch.sources.records import Ends, Reader, blocks
@@ -115,14 +115,13 @@ class _Prefixed:
 
 
 class _Range:
-    """The bytes of a file up to `stop`."""
+    """The next `n_bytes` of a file."""
 
-    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
-        file.seek(start)
-        self._file, self._left = file, stop - start
+    def __init__(self, file: io.RawIOBase, n_bytes: int) -> None:
+        self._file, self._left = file, n_bytes
 
     def read(self, n_bytes: int, /) -> bytes:
-        data = self._file.read(min(n_bytes, self._left))
+        data = self._file.read(min(n_bytes, self._left)) or b""
         self._left -= len(data)
         return data
 
@@ -139,7 +138,7 @@ def open_text(path: str) -> Iterator[tuple[Reader, int]]:
             stored = stack.enter_context(open_input(path))
             reader: Reader = stack.enter_context(pa.CompressedInputStream(stored, codec))
         else:
-            reader = stack.enter_context(Path(path).open("rb"))
+            reader = cast("Reader", stack.enter_context(open_stream(path)))
         head = reader.read(len(BOM))
         if head == BOM:
             yield reader, len(BOM)
@@ -188,8 +187,8 @@ def read_blocks(split: FileSplit, lexer: Lexer) -> Iterator[Block]:
     start, stop = split.where["bytes"]
     skip, left = split.where["skip"], split.n_rows
     plain = Lexer(lexer.ends, lexer.keep_empty)
-    with reading(split.path), Path(split.path).open("rb", buffering=0) as file:
-        for block in plain.blocks(_Range(file, start, stop), split.path):
+    with reading(split.path), open_stream(split.path, start, stop) as file:
+        for block in plain.blocks(_Range(file, stop - start), split.path):
             low = min(skip, block.n_rows)
             high = min(block.n_rows, low + left)
             skip -= low

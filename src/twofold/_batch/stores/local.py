@@ -244,7 +244,7 @@ def _foreign(state: Path) -> list[str]:
     """What lies in a folder without a `run.json` that no run put there: it began with a lock and a temporary file."""
     if not state.is_dir():
         return []
-    there = {entry.name for entry in state.iterdir()} - {LOCK}
+    there = {entry.name for entry in state.iterdir()} - {LOCK, "spool"}
     if there == {"tmp"} and {entry.name for entry in (state / "tmp").iterdir()} <= {"run.json"}:
         return []
     return sorted(there)
