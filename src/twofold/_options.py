@@ -181,7 +181,9 @@ class CompareOptions:
     """How the two modes are compared.
 
     `limit_rows`: the first rows of the input, both modes answer them. `connections` and `min_seconds`: of the
-    throughput measurement. `workers` and `map`: as for `serve` and `batch`. `deadline_s`: of the server.
+    throughput measurement. `workers` and `map`: as for `serve` and `batch`. `deadline_s`: of the server. `p99_s`: seek
+    the highest rate of a Poisson stream of which 99 % are answered within (None: do not). `core_hour`: the price of a
+    core for an hour, in any currency (None: no prices). `rows_per_day`: for the prices (None: the rows compared).
     """
 
     limit_rows: int = 10_000
@@ -190,9 +192,12 @@ class CompareOptions:
     workers: int | None = None
     map: dict[str, str] = field(default_factory=dict)
     deadline_s: float = 30.0
+    p99_s: float | None = None
+    core_hour: float | None = None
+    rows_per_day: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("limit_rows", "connections", "min_seconds", "workers", "deadline_s"):
+        for name in ("limit_rows", "connections", "min_seconds", "workers", "deadline_s", "p99_s", "rows_per_day"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be more than 0, and {value} was given.")

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from twofold._compare.costs import price_of
 from twofold._compare.parity import Parity
 from twofold._compare.report import Alone, BatchSide, Comparison, RealTimeSide
+from twofold._compare.sustained import Sustained
 from twofold._load.latency import Latency
 
 LIVE = RealTimeSide(
@@ -138,3 +140,26 @@ def test_differences_are_shown() -> None:
         "Largest difference: 1 in 'prediction', row 3.",
         '  row 3: real time {"prediction": 1.0}, batch {"prediction": 2.0}',
     ]
+
+
+def test_prices_and_the_rate_that_is_sustained() -> None:
+    """30 CPU-s and 4 CPU-s per million rows, at 0.36 an hour of a core; two cores always on."""
+    price = price_of(LIVE, STORED, 2, 0.36, 1_000_000)
+    assert (price.real_time_per_million, price.batch_per_million) == pytest.approx((0.003, 0.0004))
+    assert price.service_per_day == pytest.approx(17.28)
+    assert price.service_idle == pytest.approx(1 - 30 / 172_800)
+    assert price.batch_per_day == pytest.approx(0.36 / 3600 * (6 * 0.25 + 4))
+    assert price.batch_seconds == pytest.approx(5.8)
+    held = replace(LIVE, sustained=Sustained(50.0, 12_345.0, 49.0))
+    found = cells(replace(FOUND, price=price, real_time=held))
+    assert found["Throughput"][0].endswith("; 12,345 rows/s at random moments, p99 within 50 ms")
+    assert found["Price"] == (
+        "0.003 a million predictions at full load; 17.3 a day for 2 cores always on, 100 % idle at 1,000,000 rows a "
+        "day",
+        "0.0004 a million predictions after its start; 0.00055 a day for one run over these, which takes 5.8 s",
+    )
+
+
+def test_no_rate_keeps_the_bound() -> None:
+    held = replace(LIVE, sustained=Sustained(0.1, 0.0, None))
+    assert cells(replace(FOUND, real_time=held))["Throughput"][0].endswith("; at no rate p99 within 0.1 ms")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from typing import Any
 
 import click
 
 from twofold._cli.base import ModelChoice, at_least, json_option, model_options, option, pairs, subcommand
+from twofold._cli.units import COUNT, DURATION, HOURLY
 
 
 @subcommand(
@@ -16,6 +18,7 @@ from twofold._cli.base import ModelChoice, at_least, json_option, model_options,
     examples="""
 Examples:
   twofold compare parity.py numbers.parquet
+  twofold compare parity.py numbers.parquet --p99 50ms --price 0.10/h --rows-per-day 2M
   twofold compare fraud.onnx sample.csv --map features=f0..f29 --limit 50000 --json
 
 Latency is that of single rows asked one at a time over HTTP. Its p99 is the latency of which it is 99 % certain that at
@@ -64,6 +67,15 @@ Exit code: 0 the answers are the same; 4 they differ beyond tolerance; 1 broken 
     multiple=True,
     help="Read a field from a column of another name, as in batch. May be repeated.",
 )
+@option(
+    "--p99",
+    "p99_s",
+    type=DURATION,
+    metavar="TIME",
+    help="Seek the highest rate of requests at random moments of which 99 % are answered within this time.",
+)
+@option("--price", "core_hour", type=HOURLY, metavar="X/h", help="Of a core for an hour: shows what both modes cost.")
+@option("--rows-per-day", type=COUNT, metavar="N", help="For the prices. Default: the rows compared.")
 @json_option
 def command(
     model: ModelChoice,
@@ -74,6 +86,7 @@ def command(
     connections: int,
     min_seconds: float,
     workers: int | None,
+    **need: Any,
 ) -> int:
     """Answer the rows of INPUT in real time (a real server, over HTTP) and in batch; show both side by side, and
     whether their answers are the same."""
@@ -86,6 +99,7 @@ def command(
         min_seconds=min_seconds,
         workers=workers,
         map=pairs("--map", columns, "FIELD=COLUMN"),
+        **need,
     )
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
     found = measure(model.ref().to_json(), source, options, _say)

@@ -30,6 +30,9 @@ class CompareSettings(TypedDict, total=False):
     workers: int | None
     map: Mapping[str, str]
     deadline_s: float
+    p99_s: float | None
+    core_hour: float | None
+    rows_per_day: float | None
 
 
 def compare(
@@ -39,7 +42,8 @@ def compare(
 
     `model` is a reference such as "parity.py", a marked function or class in a file, or a loaded model. `data` is a
     path (a file, folder or glob), a list of rows, an Arrow table, or a pandas or polars DataFrame. The settings are the
-    options of `twofold compare`: `limit_rows`, `connections`, `min_seconds`, `workers`, `map`, `deadline_s`.
+    options of `twofold compare`: `limit_rows`, `connections`, `min_seconds`, `workers`, `map`, `deadline_s`, `p99_s`,
+    `core_hour`, `rows_per_day`.
 
     `print` the result for the table; its `parity` says whether the answers are the same, `to_json()` has all numbers.
     Raises ModelError and InputError for what is broken.

@@ -1,14 +1,15 @@
-"""What a comparison has measured, as the costs that an advice is computed from."""
+"""What a comparison has measured, as prices, and as the costs that an advice is computed from."""
 
 from __future__ import annotations
 
-from twofold._advice.need import Costs
+from twofold._advice.need import DAY_S, Costs
 from twofold._advice.queueing import CallCost
 from twofold._advice.words import span
-from twofold._compare.report import Comparison
+from twofold._compare.price import Price
+from twofold._compare.report import BatchSide, Comparison, RealTimeSide
 from twofold._errors import RunStopped
 
-__all__ = ["costs_of"]
+__all__ = ["costs_of", "price_of"]
 
 
 def costs_of(found: Comparison, read_s: float, said: list[str]) -> Costs:
@@ -33,3 +34,26 @@ def costs_of(found: Comparison, read_s: float, said: list[str]) -> Costs:
         f"{span(batch.start_s)}."
     )
     return Costs(service, batch_row_s, max(0.0, p50_s - service.seconds(1)), batch.start_s, read_s)
+
+
+def price_of(live: RealTimeSide, stored: BatchSide, cores: int, core_hour: float, rows_per_day: float) -> Price:
+    """From what was measured; `cores` of a service that is always on."""
+    each_s = core_hour / 3600
+    asked = live.cpu_s_per_million_rows
+    whole, after = stored.cpu_s_per_million_rows, stored.cpu_s_per_million_rows_after_start
+    rate = stored.rows_per_second_after_start
+    run_cpu_s = None
+    if whole is not None and after is not None:
+        start_cpu_s = max(0.0, (whole - after) * stored.rows_in / 1e6)
+        run_cpu_s = start_cpu_s + after * rows_per_day / 1e6
+    return Price(
+        core_hour=core_hour,
+        rows_per_day=rows_per_day,
+        real_time_per_million=None if asked is None else asked * each_s,
+        batch_per_million=None if after is None else after * each_s,
+        service_cores=cores,
+        service_per_day=cores * 24 * core_hour,
+        service_idle=None if asked is None else max(0.0, 1 - rows_per_day * asked / 1e6 / (cores * DAY_S)),
+        batch_per_day=None if run_cpu_s is None else run_cpu_s * each_s,
+        batch_seconds=None if rate is None else stored.start_s + rows_per_day / rate,
+    )

@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from twofold._compare.costs import price_of
 from twofold._compare.parity import Outcome, compare_outcomes
 from twofold._compare.report import Alone, BatchSide, Comparison, RealTimeSide
+from twofold._compare.sustained import sustained
 from twofold._compare.usage import PeakMemory, tree_cpu_s
 from twofold._errors import InputError, RunStopped
 from twofold._load.latency import MIN_P99_SAMPLES, summarise
@@ -22,7 +25,7 @@ from twofold._load.plan import Answer, LoadPlan, LoadResult
 from twofold._load.rows import Position, Rows, read_rows
 from twofold._load.run import run_load
 from twofold._options import CompareOptions
-from twofold._supervisor import Message, Worker, error_from_message
+from twofold._supervisor import Message, Worker, available_cores, error_from_message
 
 if TYPE_CHECKING:
     from twofold._signature import Signature
@@ -64,7 +67,12 @@ def measure(model: Message, path: str, options: CompareOptions, on_stage: OnStag
         )
     real_time, asked = _real_time(model, signature, rows, options, on_stage)
     batch, stored = _batch(model, signature, path, rows, options, on_stage)
+    price = None
+    if options.core_hour is not None:
+        cores = options.workers or available_cores()
+        price = price_of(real_time, batch, cores, options.core_hour, options.rows_per_day or float(rows.seen))
     return Comparison(
+        price=price,
         model=facts["name"],
         version=facts["version"],
         input=path,
@@ -140,6 +148,10 @@ def _real_time(
         loaded = run_load(together, bodies)
         cpu_after = tree_cpu_s(host.worker.pid)
         calls, called_rows = _since(host, alone)
+        held = None
+        if options.p99_s is not None and loaded.requests:
+            most = loaded.requests / loaded.seconds
+            held = sustained(where, bodies, options.p99_s, most, partial(_tell_rate, on_stage))
         host.worker.send({"stop": True})
         host.wait("done")
     if not (alone.requests and loaded.requests):
@@ -159,8 +171,13 @@ def _real_time(
         start_s=start_s,
         generator_busy=loaded.generator_busy,
         rows_failed=sum(any(outcome.row is None for outcome in outcomes) for outcomes in asked),
+        sustained=held,
     )
     return side, asked
+
+
+def _tell_rate(on_stage: OnStage, rate: float) -> None:
+    on_stage(f"real time: a Poisson stream of {rate:,.0f} rows/s")
 
 
 def _since(host: _Host, alone: LoadResult) -> tuple[int, int]:

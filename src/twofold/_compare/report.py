@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from twofold._compare.parity import Parity
+from twofold._compare.price import Price
+from twofold._compare.sustained import Sustained
 from twofold._load.latency import MIN_P99_SAMPLES, Latency
 
 __all__ = ["Alone", "BatchSide", "Comparison", "RealTimeSide"]
@@ -40,6 +42,7 @@ class RealTimeSide:
     start_s: float
     generator_busy: float
     rows_failed: int
+    sustained: Sustained | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Comparison:
     real_time: RealTimeSide
     batch: BatchSide
     parity: Parity
+    price: Price | None = None
 
     @property
     def exit_code(self) -> int:
@@ -111,6 +115,7 @@ class Comparison:
             "batch": asdict(self.batch),
             "shortest_deadline_ms": self.shortest_deadline_ms,
             "break_even_rows": self.break_even_rows,
+            "price": None if self.price is None else asdict(self.price),
             "parity": self.parity.to_json(),
         }
 
@@ -124,6 +129,7 @@ class Comparison:
 def _lines(found: Comparison) -> list[tuple[str, str, str]]:
     """Factor, real time, batch."""
     live, stored, alone = found.real_time, found.batch, found.alone
+    priced = [] if found.price is None else [("Price", *_prices(found.price))]
     return [
         ("Factor", "Real time", "Batch"),
         ("Latency", _latency(live), f"{_s(stored.seconds)} until the last of {_n(stored.rows_in)} rows was there"),
@@ -139,6 +145,7 @@ def _lines(found: Comparison) -> list[tuple[str, str, str]]:
             f"{_alone(alone)}; the shortest deadline it kept: {_ms(found.shortest_deadline_ms)}",
             f"{_alone(alone)}; no deadline to keep",
         ),
+        *priced,
         ("Output frequency", "per request: each answer as it is ready", "per run: all rows at once, at its end"),
         ("Use case", _live_use(found), _stored_use(found)),
     ]
@@ -155,7 +162,31 @@ def _latency(live: RealTimeSide) -> str:
 
 def _live_rate(live: RealTimeSide) -> str:
     limit = "; the load generator was the limit" if live.generator_busy > 0.9 else ""
-    return f"{_n(live.rows_per_second)} rows/s at {live.connections} connections{limit}"
+    held = live.sustained
+    steady = ""
+    if held is not None and held.rows_per_second:
+        steady = f"; {_n(held.rows_per_second)} rows/s at random moments, p99 within {_ms(held.p99_bound_ms)}"
+    elif held is not None:
+        steady = f"; at no rate p99 within {_ms(held.p99_bound_ms)}"
+    return f"{_n(live.rows_per_second)} rows/s at {live.connections} connections{limit}{steady}"
+
+
+def _prices(price: Price) -> tuple[str, str]:
+    def money(amount: float | None) -> str:
+        return "not known" if amount is None else f"{amount:,.3g}"
+
+    cores = f"{price.service_cores} core{'s' if price.service_cores > 1 else ''} always on"
+    idle = "" if price.service_idle is None else f", {100 * price.service_idle:.3g} % idle"
+    rows = f"at {_n(price.rows_per_day)} rows a day"
+    live = (
+        f"{money(price.real_time_per_million)} a million predictions at full load; {money(price.service_per_day)} a day"
+    )
+    if price.batch_seconds is None:
+        stored = "more rows (--limit) would tell"
+    else:
+        stored = f"{money(price.batch_per_million)} a million predictions after its start; {money(price.batch_per_day)}"
+        stored += f" a day for one run over these, which takes {_s(price.batch_seconds)}"
+    return f"{live}; {money(price.service_per_day)} a day for {cores}{idle} {rows}", stored
 
 
 def _stored_rate(stored: BatchSide) -> str:
