@@ -178,9 +178,7 @@ def _prices(price: Price) -> tuple[str, str]:
     cores = f"{price.service_cores} core{'s' if price.service_cores > 1 else ''} always on"
     idle = "" if price.service_idle is None else f", {100 * price.service_idle:.3g} % idle"
     rows = f"at {_n(price.rows_per_day)} rows a day"
-    live = (
-        f"{money(price.real_time_per_million)} a million predictions at full load; {money(price.service_per_day)} a day"
-    )
+    live = f"{money(price.real_time_per_million)} a million predictions at full load"
     if price.batch_seconds is None:
         stored = "more rows (--limit) would tell"
     else:
