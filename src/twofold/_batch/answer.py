@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from twofold._batch.lengths import lengths_of
+from twofold._batch.lengths import cuts_by_length, lengths_of
 from twofold._batch.report import summary
 from twofold._errors import FieldError, RowFailure, RunStopped
 from twofold._profile import Profile, profile_path
@@ -217,15 +218,16 @@ class Answerer:
 
     def _compute(self, task: SplitTask, rows: Rows, at: np.ndarray) -> tuple[Batch | None, dict[int, RowFailure]]:
         """The answers, in order, and the failures by position; `at`: the rows in the file."""
-        order = None
+        order, most = None, self._shape.batch_rows
+        cuts: Sequence[int] = [*range(0, rows.n_rows, most), rows.n_rows]
         if self._shape.by_length and rows.n_rows > 1:
-            order = np.argsort(lengths_of(rows, self._runner.signature), kind="stable")
-            rows = rows.take(order)
+            lengths = lengths_of(rows, self._runner.signature)
+            order = np.argsort(lengths, kind="stable")
+            rows, cuts = rows.take(order), cuts_by_length(lengths[order], most)
         calls = _Calls(at, order, task.careful)
         outputs: list[Batch] = []
         failures: dict[int, RowFailure] = {}
-        for start in range(0, rows.n_rows, self._shape.batch_rows):
-            stop = min(start + self._shape.batch_rows, rows.n_rows)
+        for start, stop in pairwise(cuts):
             lost: list[RowFailure] = []
             low = start
             while low < stop:
@@ -237,7 +239,7 @@ class Answerer:
                 if result.outputs.n_rows:
                     outputs.append(result.outputs)
                 low = high
-            self._streak.add(task, lost, stop - start, full=stop - start == self._shape.batch_rows)
+            self._streak.add(task, lost, stop - start, full=stop - start == most or stop < rows.n_rows)
         found = _concat(outputs)
         return (found, failures) if order is None else _in_order(found, failures, order)
 

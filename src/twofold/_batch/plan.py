@@ -32,6 +32,8 @@ MOST_BATCH_ROWS = 32768
 BATCH_BYTES = 16 << 20
 PIECE_ROWS = 32768
 PIECE_BYTES = 8 << 20
+SORTED_CALLS = 16
+"""Rows are sorted by length within a split: it should have so many calls."""
 HELD = 16
 """A place has about so many times the bytes of a piece in hand: five pieces are on their way, as they were read, in the
 types of the model's fields and as they are written."""
@@ -220,7 +222,10 @@ def chosen_shape(scan: InputScan, work: Work, measured: Measured | None, options
         batch_rows = min(measured.batch_rows, most.batch_rows)
     piece_rows = batch_rows * max(1, most.piece_rows // batch_rows)
     split_rows = options.split_rows or split_rows_for(scan, None if measured is None else measured.row_s)
-    return Shape(split_rows, batch_rows, piece_rows, by_length=measured is not None and measured.by_length)
+    by_length = measured is not None and measured.by_length
+    if by_length and not options.split_rows:
+        split_rows = max(split_rows, SORTED_CALLS * batch_rows)
+    return Shape(split_rows, batch_rows, piece_rows, by_length)
 
 
 def plan_splits(

@@ -24,13 +24,18 @@ __all__ = ["measure", "pays_by_length"]
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 BY_ROW_SIZES = (1, 16, 256, 2048)
 SHARE = 0.01
-LEAST_S, MOST_S = 0.05, 1.0
+LEAST_S, MOST_S = 0.2, 1.0
 """The calls may take a hundredth of what the run will, within these."""
 AGAIN_S = 0.01
 """A call that takes less is repeated: one alone says little."""
 CALL_S = 1e-4
 """What a call costs beside the model: rows cut out, messages, answers put together."""
+BUSY = 0.1
+"""Calls are compared by the CPU they use, which others on the machine hardly change; by the clock where it is less than
+this share: such a model waits for something."""
 GAIN = 0.03
+UNTRIED_ROWS = 32
+"""Rows of a call where even sixteen take longer than may be tried."""
 GROUP_ROWS = 4
 SHORT, LONG = 0.25, 0.9
 LONGER = 1.5
@@ -65,7 +70,10 @@ def measure(model: Model, work: Work, task: SplitTask, n_rows: int) -> Measured 
     if by_row or not clock.took:
         return Measured(row_s, work.shape.batch_rows)
     batch_rows = _fitting_rows(clock.took)
-    return Measured(clock.took[batch_rows] / batch_rows, batch_rows, by_length)
+    row_s = clock.took[batch_rows] / batch_rows
+    if max(clock.took) < min(UNTRIED_ROWS, work.shape.batch_rows):  # there was no time to see what more rows cost
+        batch_rows = min(UNTRIED_ROWS, work.shape.batch_rows)
+    return Measured(row_s, batch_rows, by_length)
 
 
 def _fitting_rows(took: dict[int, float]) -> int:
@@ -81,18 +89,18 @@ class _Clock:
     def __init__(self, runner: Runner, rows: Rows) -> None:
         self._runner = runner
         self.rows = rows
-        self.left_s = 0.0
+        self.left_s = self.clock_s = 0.0
         self.exhausted = False
         """A call ran out of memory."""
         self.took: dict[int, float] = {}
-        """Rows of a call -> its seconds, of the sizes that were tried."""
+        """Rows of a call -> what it costs, in seconds, of the sizes that were tried."""
 
     def call(self, start: int, stop: int) -> float:
-        """The seconds of a call with these rows."""
+        """What a call with these rows costs, in seconds."""
         return self._timed(self.rows, start, stop)
 
     def taken(self, positions: np.ndarray) -> float:
-        """The seconds of a call with the rows at these positions."""
+        """What a call with the rows at these positions costs, in seconds."""
         return self._timed(self.rows.take(positions), 0, len(positions))
 
     def of_like_length(self, lengths: np.ndarray) -> Rows:
@@ -102,7 +110,8 @@ class _Clock:
         return self.rows
 
     def growing(self, sizes: tuple[int, ...], most: int) -> Iterator[tuple[int, float]]:
-        """Calls with more and more rows: (rows, seconds), each size once or, where it is quick, three times."""
+        """Calls with more and more rows: (rows, seconds on the clock), each size once or, where it is quick, three
+        times."""
         for size in [*[size for size in sizes if size < most], min(most, max(sizes))]:
             largest = max(self.took, default=0)
             if largest and self.took[largest] / largest * size > self.left_s:
@@ -113,15 +122,16 @@ class _Clock:
                 self.left_s -= found[-1]
                 if self.exhausted:
                     return
-                yield size, found[-1]
+                yield size, self.clock_s
             self.took[size] = min(found)
 
     def _timed(self, rows: Rows, start: int, stop: int) -> float:
         batch = rows.slice(start, stop)
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         result = self._runner.run(batch)
+        self.clock_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
         self.exhausted = self.exhausted or bool(result.exhausted_rows)
-        return time.perf_counter() - began
+        return cpu_s if cpu_s > BUSY * self.clock_s else self.clock_s
 
 
 def pays_by_length(clock: _Clock, work: Work, row_s: float) -> bool:
