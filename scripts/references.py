@@ -241,6 +241,7 @@ _FLAGS = {
     "max_body_bytes": ["--max-body"],
     "limit_rows": ["--limit"],
     "row_timeout_s": ["--row-timeout"],
+    "memory_bytes": ["--memory"],
     "min_seconds": ["--seconds"],
 }
 

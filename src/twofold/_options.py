@@ -43,8 +43,9 @@ class BatchOptions:
     columns that name a row of a table, whose rows are then updated. `state`: a folder for what must lie on this machine
     while the output does not. `output_format`: what goes to standard output: jsonl (None), csv or arrow.
     `row_timeout_s`: a model call may take so much longer than calls of its size usually do; a row that does so alone is
-    given up. `executor`: where splits are computed, "local" or "ray". `address`: of the Ray cluster, HOST:6379 (None:
-    RAY_ADDRESS, or this machine's).
+    given up. `memory_bytes`: what all processes of the run may hold together (None: rows in hand are bounded, the
+    model is not). `priority`: "idle" computes when nothing else does. `executor`: where splits are computed, "local" or
+    "ray". `address`: of the Ray cluster, HOST:6379 (None: RAY_ADDRESS, or this machine's).
     """
 
     workers: int | None = None
@@ -64,6 +65,8 @@ class BatchOptions:
     output_format: str | None = None
     row_timeout_s: float = 300.0
     unsorted: bool = False
+    memory_bytes: int | None = None
+    priority: str = "normal"
     executor: Literal["local", "ray"] = "local"
     address: str | None = None
 
@@ -72,10 +75,12 @@ class BatchOptions:
             raise UsageError(f"executor is 'local' or 'ray', and {self.executor!r} was given.")
         if self.address is not None and self.executor != "ray":
             raise UsageError("address is that of a Ray cluster, and is for --executor ray alone.")
-        for name in ("workers", "batch_rows", "split_rows", "limit_rows", "row_timeout_s"):
+        for name in ("workers", "batch_rows", "split_rows", "limit_rows", "row_timeout_s", "memory_bytes"):
             given = getattr(self, name)
             if given is not None and not given > 0:
                 raise UsageError(f"{name} must be more than 0, and {given} was given.")
+        if self.priority not in ("normal", "idle"):
+            raise UsageError(f"priority is 'normal' or 'idle', and {self.priority!r} was given.")
 
 
 def _is_loopback(host: str) -> bool:

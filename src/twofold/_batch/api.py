@@ -35,6 +35,8 @@ class BatchSettings(TypedDict, total=False):
     overwrite: bool
     row_timeout_s: float
     unsorted: bool
+    memory_bytes: int | None
+    priority: str
     quarantine: str | None
     key: tuple[str, ...] | list[str]
     state: str
@@ -79,8 +81,8 @@ def batch(
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
     (answer -> column), `limit_rows`, `where`, `input_format`, `max_bad_rows`, `overwrite`, `quarantine`, `key`,
-    `state`, `output_format`, `row_timeout_s`, `unsorted`, `executor` ("local" or "ray") and `address` (of the Ray
-    cluster).
+    `state`, `output_format`, `row_timeout_s`, `unsorted`, `memory_bytes`, `priority`, `executor` ("local" or "ray") and
+    `address` (of the Ray cluster).
 
     Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
     that cannot end.

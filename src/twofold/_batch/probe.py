@@ -73,7 +73,7 @@ def measure(model: Model, work: Work, task: SplitTask, n_rows: int) -> Measured 
     row_s = clock.took[batch_rows] / batch_rows
     if max(clock.took) < min(UNTRIED_ROWS, work.shape.batch_rows):  # there was no time to see what more rows cost
         batch_rows = min(UNTRIED_ROWS, work.shape.batch_rows)
-    return Measured(row_s, batch_rows, by_length)
+    return Measured(row_s, batch_rows, by_length, clock.cores)
 
 
 def _fitting_rows(took: dict[int, float]) -> int:
@@ -90,6 +90,8 @@ class _Clock:
         self._runner = runner
         self.rows = rows
         self.left_s = self.clock_s = 0.0
+        self.cores = 1.0
+        """How many the last call kept busy."""
         self.exhausted = False
         """A call ran out of memory."""
         self.took: dict[int, float] = {}
@@ -130,6 +132,7 @@ class _Clock:
         began, cpu_began = time.perf_counter(), time.process_time()
         result = self._runner.run(batch)
         self.clock_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
+        self.cores = cpu_s / max(self.clock_s, 1e-9) if self.clock_s > AGAIN_S else 1.0
         self.exhausted = self.exhausted or bool(result.exhausted_rows)
         return cpu_s if cpu_s > BUSY * self.clock_s else self.clock_s
 

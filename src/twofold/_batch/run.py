@@ -76,12 +76,12 @@ def run_batch(
 
 def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Sequence[int]) -> Executor:
     """Worker processes. The first one starts before anything slow is imported here: it has its own imports to do."""
-    workers = Workers(ref, inherited)
+    workers = Workers(ref, inherited, priority=options.priority)
     open_.callback(workers.end)
     import_pyarrow()
     from twofold._batch.executors.local import LocalExecutor
 
-    return LocalExecutor(workers, options.workers, options.row_timeout_s)
+    return LocalExecutor(workers, options.workers, options.row_timeout_s, options.memory_bytes)
 
 
 def _ray(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Sequence[int]) -> Executor:  # noqa: ARG001

@@ -39,6 +39,10 @@ def main() -> None:
             import_pyarrow()
     channel = worker_channel()
     try:
+        if channel.args.get("priority") == "idle":
+            from twofold._batch.priority import be_idle
+
+            be_idle()
         import_pyarrow()
         from twofold._batch.executors.base import facts_of
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from twofold._cli.base import ModelChoice, at_least, json_option, model_options, names, option, pairs, subcommand
+from twofold._cli.units import SIZE, WORKERS
 
 if TYPE_CHECKING:
     from twofold._batch import BatchReport
@@ -40,7 +41,28 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
 @model_options
 @click.argument("source", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT")
-@option("--workers", type=at_least(1), metavar="N", help="How many places compute at once. Default: one a core.")
+@option(
+    "--workers",
+    type=WORKERS,
+    default="auto",
+    metavar="N|auto",
+    help="How many places compute at once. auto: one a core, fewer for a model that computes in threads of its own; "
+    "more are tried where it waits for something else than a core.",
+)
+@option(
+    "--memory",
+    "memory_bytes",
+    type=SIZE,
+    metavar="SIZE",
+    help="What all processes of the run may hold together, say 2GiB: workers and rows in hand are planned to fit, "
+    "and a worker that outgrows its share is ended and its rows are computed fewer at a time.",
+)
+@option(
+    "--priority",
+    type=click.Choice(["normal", "idle"]),
+    default="normal",
+    help="idle: compute, read and write when nothing else on the machine does.",
+)
 @option(
     "--batch-rows",
     type=at_least(1),
@@ -135,6 +157,10 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
 def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: str | None, **rest: Any) -> int:
     """Answer every row of INPUT with MODEL and write OUTPUT: the same rows in the same order, with all their columns
     and the answers beside them."""
+    if rest["priority"] == "idle":
+        from twofold._batch.priority import be_idle
+
+        be_idle()
     from twofold._batch import run_batch
     from twofold._batch.places import shown
     from twofold._batch.progress import showing

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["COUNT", "DURATION", "HOURLY", "PER_MILLION", "RATE", "SHARE", "SIZE"]
+__all__ = ["COUNT", "DURATION", "HOURLY", "PER_MILLION", "RATE", "SHARE", "SIZE", "WORKERS"]
 
 SECONDS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 BYTES = {"": 1, "b": 1, **{f"{p}{end}": 10**n for n, p in ((3, "k"), (6, "m"), (9, "g")) for end in ("", "b")}}
@@ -113,3 +113,19 @@ PER_MILLION = _Scaled("price", {"": 1.0, "/m": 1.0}, "1.25/M", zero=True)
 SIZE = _Size()
 DURATION = _WithUnit("duration", r"([a-z]*)\s*", "10s, 500ms or 2m")
 RATE = _Rate("rate", r"(?:/\s*([a-z]+))?\s*", "500/s or 30/min")
+
+
+class _Workers(_Whole):
+    """How many workers: a whole number; None for auto."""
+
+    name = "number of workers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "auto":
+            return None
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is neither auto nor a number of at least 1.", param, ctx)
+        return int(value)
+
+
+WORKERS = _Workers()

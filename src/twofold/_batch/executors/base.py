@@ -53,6 +53,8 @@ class Measured:
     row_s: float
     batch_rows: int
     by_length: bool = False
+    cores: float = 1.0
+    """How many cores the largest call kept busy."""
 
 
 class Tracker(Protocol):

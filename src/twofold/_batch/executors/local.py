@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from twofold._batch.executors.base import Measured, ModelFacts, Tracker
 from twofold._batch.executors.losses import Loss, Losses
+from twofold._batch.executors.shares import Shares
+from twofold._batch.executors.trying import MOST_TIMES, Trying
 from twofold._batch.executors.workers import Call, Hand, Workers, is_stopped
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import RunStopped
@@ -21,17 +23,23 @@ MOST_GIVEN_UP, GIVEN_UP_SHARE = 100, 0.01
 """So many rows may be given up, or this share of those that were answered."""
 GIVEN_UP_IN_A_ROW = 8
 TICK_S = 0.5
+WATCH_S = 0.1
 AHEAD = 1
 """Splits that a lane has waiting beside the one it computes."""
 
 
 class LocalExecutor:
-    """`workers` has one process that loads the model already; `n_workers` None: one a core."""
+    """`workers` has one process that loads the model already; `n_workers` None: as many as help, within
+    `memory_bytes`."""
 
-    def __init__(self, workers: Workers, n_workers: int | None, row_timeout_s: float) -> None:
+    def __init__(
+        self, workers: Workers, n_workers: int | None, row_timeout_s: float, memory_bytes: int | None = None
+    ) -> None:
         self._workers = workers
         self._n_workers = n_workers
         self._row_timeout_s = row_timeout_s
+        self._memory_bytes = memory_bytes
+        self._cores_a_call = 1.0
         self.model_calls = 0
         """Calls of the model that the runs of this executor have made, those of lost workers included."""
 
@@ -49,7 +57,28 @@ class LocalExecutor:
         return ModelFacts.of(workers.facts, workers.ref)
 
     def room(self) -> int | None:
-        return None
+        """Bytes that the rows in hand at one place may take up. UsageError where the model alone needs more memory."""
+        shares = self._shares()
+        if shares is None:
+            return None
+        lanes, n_workers = self._places(self._wanted())
+        return shares.room(shares.workers(n_workers), lanes)
+
+    def _shares(self) -> Shares | None:
+        if self._memory_bytes is None:
+            return None
+        return Shares.now(self._memory_bytes, next(iter(self._workers.hands.values())).worker.pid)
+
+    def _wanted(self) -> int:
+        """Places, where nothing speaks against it."""
+        if self._n_workers is not None:
+            return self._n_workers
+        # A model that computes in threads of its own has the cores already; one that waits, many rows at once.
+        return 1 if self._workers.facts["waits"] else max(1, round(available_cores() / self._cores_a_call))
+
+    def _places(self, wanted: int) -> tuple[int, int]:
+        """Lanes of each worker, and workers."""
+        return (wanted, 1) if self._workers.facts["drops_gil"] else (1, wanted)
 
     def probe(self, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
         """What a few rows of a split cost; None where that cannot be said."""
@@ -59,18 +88,25 @@ class LocalExecutor:
         while (event := self._workers.next_event(until)) is not None and event[1] is not None:
             if "measured" in event[1]:
                 found = event[1]["measured"]
-                return None if found is None else Measured(**found)
+                if found is None:
+                    return None
+                measured = Measured(**found)
+                self._cores_a_call = max(1.0, measured.cores)
+                return measured
         self._workers.end()  # it hangs, or has ended: the run itself finds out over which row
         self._workers.start()
         return None
 
     def run(self, work: Work, tasks: Sequence[SplitTask], tracker: Tracker) -> None:
         """Compute these splits; returns when the last is committed. Raises the first error of a split."""
-        facts = self._workers.facts
-        wanted = self._n_workers or (1 if facts["waits"] else available_cores())
-        places = max(1, min(wanted, len(tasks)))
-        lanes, n_workers = (places, 1) if facts["drops_gil"] else (1, places)
-        run = LocalRun(self._workers, work, tracker, n_workers, lanes, self._row_timeout_s)
+        lanes, n_workers = self._places(max(1, min(self._wanted(), len(tasks))))
+        shares, trying = self._shares(), None
+        most = MOST_TIMES * available_cores()
+        if shares is not None:
+            n_workers, most = shares.workers(n_workers), shares.workers(most)
+        if self._n_workers is None and lanes == 1 and not self._workers.facts["waits"]:
+            trying = Trying(n_workers, min(most, len(tasks)))
+        run = LocalRun(self._workers, work, tracker, n_workers, lanes, self._row_timeout_s, shares, trying)
         run.add(tasks)
         try:
             while run.unfinished:
@@ -91,7 +127,12 @@ class LocalRun:
         n_workers: int,
         lanes: int,
         row_timeout_s: float,
+        shares: Shares | None = None,
+        trying: Trying | None = None,
     ) -> None:
+        self._shares = shares
+        self._trying = trying
+        self._watched_s = 0.0
         self._workers = workers
         self._work = work.to_json()
         self._waiting: deque[SplitTask] = deque()
@@ -122,8 +163,12 @@ class LocalRun:
         hands = self._workers.hands
         while self._waiting and len(hands) < self._n_workers:
             self._workers.start()
-        for hand in hands.values():
-            self._give(hand)
+        for number, hand in enumerate(list(hands.values())):
+            if number < self._n_workers:
+                self._give(hand)
+            elif not hand.tasks:
+                self._workers.dismiss(hand)
+        self._watch(time.monotonic())
         event = self._workers.next_event(0.0)  # what was said already, before anybody is judged by the clock
         if event is None:
             event = self._workers.next_event(self._end_hung(time.monotonic()))
@@ -151,13 +196,28 @@ class LocalRun:
             hand.tasks[task.index] = task
             hand.worker.send({"split": task.to_json()})
 
+    def _watch(self, now: float) -> None:
+        """From time to time: do more workers help? Do all together hold more memory than they may?"""
+        if now - self._watched_s < WATCH_S:
+            return
+        self._watched_s = now
+        hands = self._workers.hands
+        if self._trying is not None:
+            ready = [hand.worker.pid for hand in hands.values() if hand.tasks]
+            self._n_workers = self._trying.look(now, ready, sum(task.n_rows for task in self._waiting))
+        if self._shares is not None and not any(hand.exceeded for hand in hands.values()):
+            pid = self._shares.exceeded_by(list(hands))
+            if pid is not None:
+                hands[pid].exceeded = True
+                hands[pid].worker.kill()
+
     def _end_hung(self, now: float) -> float:
         """Kill each worker with a call that takes too long; when to look again at the latest.
 
         While this process did not look (it was stopped, or joined parts), nobody's time ran.
         """
         late_s = max(0.0, now - self._look_at)
-        until = now + TICK_S
+        until = now + (TICK_S if self._shares is None and self._trying is None else WATCH_S)
         for hand in self._workers.hands.values():
             for index, call in hand.calls.items():
                 call.until += late_s
@@ -179,6 +239,8 @@ class LocalRun:
             if message["called"][1] > message["called"][2]:
                 self._given_up_in_a_row = 0
                 self._answered += message["called"][1] - message["called"][2]
+            if self._trying is not None:
+                self._trying.computed(message["called"][1])
             self._tracker.called(*message["called"])
         elif "done" in message:
             del hand.tasks[message["done"]["index"]]
@@ -190,15 +252,18 @@ class LocalRun:
         if not hand.ready:
             return
         self._losses_in_a_row += 1
-        how = hand.worker.how_it_ended()
+        how = "held more memory than --memory allows" if hand.exceeded else hand.worker.how_it_ended()
+        narrowed = hand.exceeded and self._fewer_places()
         again: list[SplitTask] = []
         for index, task in sorted(hand.tasks.items()):
             self._tracker.lost(index)
             call = hand.calls.get(index)
-            if call is None or hand.hung not in (None, index) or hand.stopped:
+            if call is None or hand.hung not in (None, index) or hand.stopped or narrowed:
                 again.append(task)
                 continue
             loss = Loss.ended(hand.worker.returncode, how, alone=len(hand.calls) == 1)
+            if hand.exceeded:
+                loss = Loss("worker_lost", f"the worker process {how} in a call with this row alone")
             if hand.hung is not None:
                 loss = Loss("deadline_exceeded", f"this row alone took {self._row_timeout_s:g} s longer than usual")
             task, given_up = self._losses.blame(task, call.rows, loss)
@@ -209,6 +274,14 @@ class LocalRun:
             again.append(task)
         self._waiting.extendleft(reversed(again))
         self._stop_if_hopeless(how)
+
+    def _fewer_places(self) -> bool:
+        """Fewer at once, so that each has more memory; False where there is one already."""
+        if self._n_workers == self._lanes == 1:
+            return False
+        self._trying = None
+        self._n_workers, self._lanes = max(1, self._n_workers - 1), max(1, self._lanes // 2)
+        return True
 
     def _stop_if_hopeless(self, how: str) -> None:
         most = max(MOST_GIVEN_UP, GIVEN_UP_SHARE * self._answered)

@@ -41,6 +41,8 @@ class Hand:
     calls: dict[int, Call] = field(default_factory=dict)
     hung: int | None = None
     """The split whose call took too long; the worker was killed for it."""
+    exceeded: bool = False
+    """All workers together held more memory than they may, and this one most; it was killed for it."""
     stopped: bool = False
     """It was stopped (SIGSTOP) when its time was up: no call of its is to blame."""
 
@@ -62,8 +64,15 @@ class Workers:
     `moved`: the model's files lie below the second of these folders; on the machine that packed them, below the first.
     """
 
-    def __init__(self, ref: ModelRef, inherited: Sequence[int] = (), moved: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        ref: ModelRef,
+        inherited: Sequence[int] = (),
+        moved: tuple[str, str] | None = None,
+        priority: str = "normal",
+    ) -> None:
         self.ref = ref
+        self._priority = priority
         self._inherited = inherited
         self._moved = moved
         self.hands: dict[int, Hand] = {}
@@ -74,10 +83,15 @@ class Workers:
         self.start()
 
     def start(self) -> Hand:
-        args = {"model": self.ref.to_json(), "moved": self._moved}
+        args = {"model": self.ref.to_json(), "moved": self._moved, "priority": self._priority}
         worker = Worker.start(MODULE, args, events=self._events, holds=self._inherited)
         hand = self.hands[worker.pid] = Hand(worker)
         return hand
+
+    def dismiss(self, hand: Hand) -> None:
+        """It has nothing in hand, and gets nothing any more."""
+        del self.hands[hand.worker.pid]
+        hand.worker.kill()
 
     def let_go(self) -> None:
         """Begin to end them all: they have nothing in hand any more. Giving their memory back takes them a while."""
