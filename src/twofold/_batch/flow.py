@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +11,7 @@ from dataclasses import dataclass, replace
 from twofold._batch.executors.base import Executor
 from twofold._batch.joining import Joining, total
 from twofold._batch.lengths import measurable
+from twofold._batch.log import RunLog
 from twofold._batch.plan import chosen_shape, fingerprint, identities, make_work, plan_splits
 from twofold._batch.record import RunState, digest, read_record
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows, exit_code_of
@@ -84,14 +87,23 @@ def compute(run: Run, executor: Executor, options: BatchOptions, began: float, t
         return
     store.sweep({task.name for task in run.tasks}, run.work.output_schema)
     committed = store.committed()
+    waiting = [task for task in run.tasks if task.name not in committed]
+    run.resumed = len(run.tasks) - len(waiting)
+    rows_total = sum(task.n_rows for task in run.tasks)
+    log = RunLog(store.log)
+    host, process = socket.gethostname(), os.getpid()
+    log.note("began", rows=rows_total, splits=len(run.tasks), done_before=run.resumed, host=host, process=process)
     try:
         with Joining(run.work, run.tasks) as joining:
-            rows_total = sum(task.n_rows for task in run.tasks)
-            tracker = RunTracker(
-                rows_total, options.max_bad_rows, began, joining.committed, told, bool(store.quarantine())
-            )
-            waiting = [task for task in run.tasks if task.name not in committed]
-            run.resumed = len(run.tasks) - len(waiting)
+
+            def on_commit(index: int) -> None:
+                joining.committed(index)
+                report = tracker.reports[index]
+                if report["name"] not in committed:
+                    log.note("split", index=index, rows=report["rows_in"], quarantined=report["rows_quarantined"])
+
+            can_put_aside = bool(store.quarantine())
+            tracker = RunTracker(rows_total, options.max_bad_rows, began, on_commit, told, can_put_aside)
             for task in run.tasks:
                 if task.name in committed:
                     tracker.resumed(store.report(task.name))
@@ -101,8 +113,11 @@ def compute(run: Run, executor: Executor, options: BatchOptions, began: float, t
             reports = [tracker.reports[task.index] for task in run.tasks]
             joining.finish(reports)
         state.publish()
-        state.finish(total(reports))
-    except BaseException:
+        whole = total(reports)
+        state.finish(whole)
+        log.note("done", rows_in=whole["rows_in"], rows_out=whole["rows_out"], quarantined=whole["rows_quarantined"])
+    except BaseException as error:
+        log.note("stopped", why=f"{type(error).__name__}: {error}".partition("\n")[0])
         executor.close()  # so that nothing is written any more
         store.drop_scratch()
         raise

@@ -62,6 +62,11 @@ class Store(Protocol):
         """A folder of this machine for what is being written."""
         ...
 
+    @property
+    def log(self) -> Path | None:
+        """Where the run's log stands; None where nothing is kept."""
+        ...
+
     def shown(self) -> str:
         """The output's name, for people; without secrets."""
         ...

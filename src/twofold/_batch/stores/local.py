@@ -3,6 +3,7 @@
 x.parquet            out/                the output; appears by one rename
 x.parquet.twofold/   out.twofold/        the state
     lock                                 held while a run works
+    log                                  see `log`
     run.json                             see `record`
     parts/                               committed parts, in the output's format; nothing else is ever in here
     splits/                              for each part: its report and its quarantined rows, committed before it
@@ -71,6 +72,10 @@ class LocalStore:
     @property
     def scratch(self) -> Path:
         return self.state / "tmp"
+
+    @property
+    def log(self) -> Path:
+        return self.state / "log"
 
     @property
     def _aside(self) -> Aside:

@@ -76,6 +76,10 @@ class ObjectsStore:
     def _whole(self) -> Path:
         return self.scratch / f"joined{self.format.suffix}"
 
+    @property
+    def log(self) -> Path:
+        return self.state.log
+
     def shown(self) -> str:
         return f"{self.url}/" if self.is_folder else self.url
 

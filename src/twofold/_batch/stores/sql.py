@@ -63,6 +63,10 @@ class SqlStore:
     def scratch(self) -> Path:
         return self.state.scratch
 
+    @property
+    def log(self) -> Path:
+        return self.state.log
+
     def shown(self) -> str:
         return self.location.shown()
 

@@ -37,6 +37,10 @@ class StateFolder:
             return self.path / "tmp"
         return Path(tempfile.gettempdir()) / f"twofold-{os.getpid()}-{self.path.name}"
 
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
     @contextmanager
     def hold(self, shown: str) -> Iterator[int]:
         with writing(self.path):

@@ -37,6 +37,7 @@ class StdoutStore:
     adds: ClassVar[bool] = False
     keeps: ClassVar[bool] = False
     header: ClassVar[bool] = False
+    log: ClassVar[None] = None
 
     def __init__(self, file_format: Format, aside: Aside | None, folder: Path | None = None) -> None:
         self.format = file_format
