@@ -11,7 +11,7 @@ from tests.examples.modes import EXAMPLES
 from tests.test_docs import Session, blocks, is_heavy, read
 
 READMES = sorted(EXAMPLES.glob("*/README.md"))
-MADE = shutil.ignore_patterns("*.parquet", "*.csv", "*.skops", "*.twofold", "__pycache__")
+MADE = shutil.ignore_patterns("*.parquet", "*.csv", "*.skops", "*.twofold", ".twofold", "*.db", "__pycache__")
 
 
 def needs_no_heavy_package(page: Path) -> bool:
