@@ -114,3 +114,40 @@ def test_secrets_do_not_come_out(bucket: str, tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OutputError, match=r"'s3://bucket/out.csv' cannot be written") as failed:
         score(tmp_path, model, f"{bucket}/out.csv")
     assert "hushhush" not in failed.value.message
+
+
+def test_every_request_may_fail(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The k-th of them fails, for every fifth k: a clear error, nothing visible, and the next start ends it."""
+    model = write_model(tmp_path, PICKY)
+    score(tmp_path, model, str(tmp_path / "whole.csv"), n_rows=20, split_rows=10)
+    whole = (tmp_path / "whole.csv").read_bytes()
+    left = 0
+
+    def failing(step: Any) -> Any:
+        def do(*args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                raise obstore.exceptions.GenericError("503 Slow Down")
+            return step(*args, **kwargs)
+
+        return do
+
+    for k in range(0, 1000, 5):
+        left = k
+        said = ""
+        with monkeypatch.context() as patch:
+            for name in ("put", "get", "list", "delete", "head"):
+                patch.setattr(obstore, name, failing(getattr(obstore, name)))
+            try:
+                score(tmp_path, model, f"{bucket}/out.csv", n_rows=20, split_rows=10, overwrite=True)
+            except OutputError as failed:
+                said = failed.message
+        if left >= 0:
+            break
+        assert not said or "503 Slow Down" in said
+        assert "out.csv" not in keys(bucket) or content(bucket, "out.csv") == whole
+        score(tmp_path, model, f"{bucket}/out.csv", n_rows=20, split_rows=10)
+        assert content(bucket, "out.csv") == whole
+        obstore.delete(from_url(bucket), "out.csv")
+    assert k > 20

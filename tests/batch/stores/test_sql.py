@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tests.batch.runs import PARITY, PICKY, numbers, run, write, write_model
 from tests.batch.stores.databases import sql, tables
+from tests.contract.test_formats import table as every_type
 from twofold._batch.report import BatchReport
-from twofold._errors import OverwriteRefused, RunStopped, UsageError
+from twofold._errors import OutputError, OverwriteRefused, RunStopped, UsageError
 
 OURS = {"twofold_runs", "twofold_splits"}
 
@@ -119,3 +121,117 @@ def test_workers_commit_their_own_parts(database: str, tmp_path: Path):
     )
     assert report.rows_out == 1000
     assert [row[0] for row in sql(database, "SELECT number FROM scores")] == list(range(1000))
+
+
+def test_another_machine_is_kept_away_while_its_lease_runs(database: str, tmp_path: Path):
+    model = write_model(tmp_path, PARITY)
+    score(tmp_path, model, database)
+    now = sql(database, "SELECT " + ("unixepoch()" if database.startswith("sqlite") else "extract(epoch FROM now())"))
+    other = json.dumps({"host": "elsewhere", "pid": 7, "place": "elsewhere"})
+    hold = "UPDATE twofold_runs SET token = 'x', holder = ?, expires = ?"
+    sql(database, hold, other, float(now[0][0]) + 30)
+    with pytest.raises(UsageError, match=r"process 7 on elsewhere.* it is free in (30|29|28) s"):
+        score(tmp_path, model, database)
+    sql(database, hold, other, float(now[0][0]) - 1)
+    assert score(tmp_path, model, database).splits_resumed == 4
+
+
+def test_one_that_was_taken_over_writes_nothing_more(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from twofold._batch.stores.sql import SqlStore
+
+    publish = SqlStore.publish
+
+    def late(store: SqlStore) -> None:
+        sql(database, "UPDATE twofold_runs SET token = 'another'")
+        publish(store)
+
+    monkeypatch.setattr(SqlStore, "publish", late)
+    with pytest.raises(RunStopped, match="another run has taken over"):
+        score(tmp_path, write_model(tmp_path, PARITY), database)
+    assert "scores" not in tables(database)
+
+
+def test_every_type_of_column(database: str, tmp_path: Path):
+    batch = every_type(40)
+    write(tmp_path / "in.parquet", pa.Table.from_batches([batch]))
+    model = write_model(tmp_path, "import twofold\n@twofold.model\ndef f(id: int) -> int:\n    return -id\n")
+    options: dict[str, Any] = {"quarantine": str(tmp_path / "q"), "state": str(tmp_path / "s")}
+    run(model, tmp_path / "in.parquet", f"{database}table=scores", **options)
+    columns = ", ".join(f'"{name}"' for name in batch.schema.names)
+    rows = sql(database, f"SELECT {columns}, prediction FROM scores")
+    assert [row[-1] for row in rows] == [-i for i in range(40)]
+    found = dict(zip(batch.schema.names, rows[8], strict=False))
+    expected = batch.slice(8, 1).to_pylist()[0]
+    for name in ("id", "flag", "amount", "small", "text", "code", "kind"):
+        assert found[name] == pytest.approx(expected[name]) if name == "small" else found[name] == expected[name]
+    plain = database.startswith("sqlite")
+    assert found["when"] == ("2024-01-01T00:00:00.000008Z" if plain else expected["when"])
+    assert (json.loads(found["place"]) if plain else found["place"]) == expected["place"]
+    assert [row[4] for row in rows] == batch["text"].to_pylist()  # no text is not an empty one
+
+
+def test_user_and_password_come_out_nowhere(postgres: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    model = write_model(tmp_path, PARITY)
+    sql(postgres, "DROP ROLE IF EXISTS misterx")
+    sql(postgres, "CREATE ROLE misterx LOGIN SUPERUSER PASSWORD 'hushhush'")
+    secret = postgres.replace("postgres:@", "misterx:hushhush@")
+    report = score(tmp_path, model, secret, max_bad_rows=0)
+    seen = json.dumps(report.to_json()) + "".join(map(str, sql(postgres, "SELECT * FROM twofold_runs")))
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.suffix != ".csv":
+            seen += path.read_text()
+    with pytest.raises(OutputError) as failed:
+        score(tmp_path, model, postgres.replace("postgres:@/postgres", "misterx:hushhush@/nowhere"))
+    with pytest.raises(UsageError) as refused:
+        score(tmp_path, model, secret.replace("&", "&query=select 1&"))
+    seen += failed.value.message + refused.value.message + "".join(capfd.readouterr())
+    assert "nowhere" in failed.value.message
+    assert "misterx" not in seen
+    assert "hushhush" not in seen
+
+
+def test_every_statement_may_fail(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The k-th of them fails, for every third k: a clear error, nothing visible, and the next start ends it."""
+    model = write_model(tmp_path, PICKY)
+    session, error = broken(database)
+    statement, left = session.run, 0
+
+    def failing(*args: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == -1:
+            raise error("the connection was lost")
+        return statement(*args)
+
+    wanted = [(number,) for number in range(20) if number % 10 not in (3, 7)]
+    for k in range(0, 1000, 3 if database.startswith("sqlite") else 11):
+        left = k
+        said = ""
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "run", failing)
+            try:
+                score(tmp_path, model, database, n_rows=20, split_rows=10, overwrite=True)
+            except OutputError as failed:
+                said = failed.message
+        if left >= 0:
+            break
+        assert not said or "the database says: the connection was lost" in said
+        assert "scores" not in tables(database) or sql(database, "SELECT number FROM scores") == wanted
+        score(tmp_path, model, database, n_rows=20, split_rows=10)
+        assert sql(database, "SELECT number FROM scores") == wanted
+        sql(database, "DROP TABLE scores")
+    assert k > 30
+
+
+def broken(database: str) -> tuple[Any, type[Exception]]:
+    if database.startswith("sqlite"):
+        import sqlite3
+
+        from twofold._batch.databases.sqlite import SqliteSession
+
+        return SqliteSession, sqlite3.OperationalError
+    import psycopg
+
+    from twofold._batch.databases.postgres import PostgresSession
+
+    return PostgresSession, psycopg.OperationalError

@@ -6,10 +6,10 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-from twofold._errors import OutputError, RunStopped, UsageError
+from twofold._errors import RunStopped, UsageError
 
 __all__ = ["LEASE_S", "holder", "refuse_held", "renewing", "taken_over"]
 
@@ -42,13 +42,17 @@ def taken_over(shown: str) -> RunStopped:
 
 @contextmanager
 def renewing(renew: Callable[[], None]) -> Iterator[None]:
-    """Renew from time to time, in a thread. One that fails is tried again: whoever commits looks whose the lease is."""
+    """Renew from time to time, in a thread. What fails is tried again; whoever publishes looks whose the lease is."""
     ended = threading.Event()
 
     def work() -> None:
         while not ended.wait(RENEW_S):
-            with suppress(OutputError):
+            try:
                 renew()
+            except RunStopped:
+                return
+            except Exception:
+                continue
 
     thread = threading.Thread(target=work, name="lease", daemon=True)
     thread.start()

@@ -54,6 +54,7 @@ class SqlStore:
         digest = hashlib.sha256(f"{location.table} {run}".encode()).hexdigest()
         self._staging = f"{prefix}twofold_parts_{digest[:16]}"
         self._columns: list[str] = []
+        self._reports: dict[str, dict[str, Any]] = {}
 
     @property
     def adds(self) -> bool:
@@ -141,12 +142,16 @@ class SqlStore:
 
     def committed(self) -> set[str]:
         with transaction(self.location) as session:
-            sql = f"SELECT name FROM {session.name(self._splits)} WHERE output = ? AND staging = ? AND name <> ''"
-            return {row[0] for row in session.run(sql, *self._mine())}
+            sql = (
+                f"SELECT name, report FROM {session.name(self._splits)} WHERE output = ? AND staging = ? AND name <> ''"
+            )
+            self._reports = {name: json.loads(report) for name, report in session.run(sql, *self._mine())}
+        return {*self._reports}
 
     def report(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._of_split("report", name))
-        return found
+        if name not in self._reports:
+            self.committed()
+        return self._reports[name]
 
     def commit(self, name: str, part: Path, lines: Path | None, report: dict[str, Any]) -> None:
         bad = None if lines is None else lines.read_bytes()
@@ -172,7 +177,9 @@ class SqlStore:
         return nullcontext(_Nothing())
 
     def put_aside(self, names: Iterable[str]) -> None:
-        self._aside.write(bytes(self._of_split("quarantine", name)) for name in names)
+        with transaction(self.location) as session:
+            sql = f"SELECT quarantine FROM {session.name(self._splits)} WHERE output = ? AND staging = ? AND name = ?"
+            self._aside.write(bytes(session.run(sql, *self._mine(), name)[0][0]) for name in names)
 
     def publish(self) -> None:
         """Creates the table where it is not there; with a key, the last row of each is what counts."""
@@ -207,12 +214,6 @@ class SqlStore:
         sql = f"SELECT {column} FROM {session.name(self._runs)} WHERE output = ?"
         found = session.run(sql, self.location.table)
         return found[0][0] if found else None
-
-    def _of_split(self, column: str, name: str) -> Any:
-        with transaction(self.location) as session:
-            splits = session.name(self._splits)
-            sql = f"SELECT {column} FROM {splits} WHERE output = ? AND staging = ? AND name = ?"
-            return session.run(sql, *self._mine(), name)[0][0]
 
     def _numbered(self, part: Path, index: int) -> Iterator[pa.RecordBatch]:
         """The batches of a part with the columns that keep the order. OutputError for a row without a key."""

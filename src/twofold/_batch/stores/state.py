@@ -35,7 +35,9 @@ class StateFolder:
         """On a machine where the folder is not, one of its own."""
         if self.path.is_dir():
             return self.path / "tmp"
-        return Path(tempfile.gettempdir()) / f"twofold-{os.getpid()}-{self.path.name}"
+        own = Path(tempfile.gettempdir()) / f"twofold-{os.getpid()}-{self.path.name}"
+        own.mkdir(exist_ok=True)
+        return own
 
     @property
     def log(self) -> Path:
