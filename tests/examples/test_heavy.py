@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from importlib.util import find_spec
@@ -34,6 +35,23 @@ def test_training_makes_the_fraud_model_again(tmp_path: Path) -> None:
         for file in (EXAMPLES / "fraud" / "fraud.onnx", tmp_path / "again.onnx")
     ]
     assert np.corrcoef(*[np.log(a / (1 - a)) for a in answers])[0, 1] > 0.99
+
+
+@pytest.mark.timeout(240)
+def test_documents(tmp_path: Path) -> None:
+    """Both modes read the same on a page; a torn one and one that takes too long end in quarantine."""
+    pytest.importorskip("rapidocr")
+    folder = shutil.copytree(EXAMPLES / "documents", tmp_path / "documents")
+    script(folder / "make_data.py", tmp_path / "scans", 9)
+    output, options = tmp_path / "out.jsonl", ["--row-timeout", "10", "--max-bad-rows", "2"]
+    answers = in_batch(folder / "ocr.py", Path(f"files:{tmp_path}/scans"), output, *options)
+    assert [answer["text"].split("\n")[0] for answer in answers] == [f"INVOICE 000{n}" for n in (1, 2, 3, 4, 6, 7, 9)]
+    assert min(answer["score"] for answer in answers) > 0.9
+    lines = (tmp_path / "out.jsonl.twofold" / "quarantine.jsonl").read_text().splitlines()
+    failed = {json.loads(line)["_position"]["row"]: json.loads(line)["_error"]["code"] for line in lines}
+    assert failed == {4: "bad_row", 7: "deadline_exceeded"}
+    page = base64.b64encode((tmp_path / "scans" / "page-0001.png").read_bytes()).decode()
+    assert in_real_time(folder / "ocr.py", [{"bytes": page}])[0] == answers[0]
 
 
 def test_late_flights(tmp_path: Path) -> None:

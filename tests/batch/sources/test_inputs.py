@@ -17,6 +17,7 @@ from twofold._batch.sources import (
     FileSplit,
     cut,
     expand_inputs,
+    parse_where,
     read_split,
     scan_inputs,
     schema_from_text,
@@ -268,3 +269,26 @@ def test_compressed_arrow_files(tmp_path, codec, suffix):
         for piece in read_split(split, scan.schema, ["s"], 1000)
     ]
     assert [row for some in rows for row in some] == [str(i) for i in range(1000)]
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_compressed_arrow_files_in_folders(tmp_path, compression, stream):
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    for country, first in (("DE", 0), ("FR", 5000)):
+        folder = tmp_path / "in" / f"country={country}"
+        folder.mkdir(parents=True)
+        table = pa.table({"n": range(first, first + 5000), "text": [f"text {n % 7}" for n in range(5000)]})
+        opened = pa.ipc.new_stream if stream else pa.ipc.new_file
+        with opened(folder / "a.arrow", table.schema, options=options) as writer:
+            writer.write_table(table, max_chunksize=700)
+    scan = scan_inputs(tmp_path / "in", where=parse_where("n < 7000"))
+    assert (scan.n_rows, scan.schema.names) == (10_000, ["n", "text", "country"])
+    numbers, countries = [], []
+    for split in cut(scan, 900):
+        for piece in read_split(split, scan.schema, ["n", "country"], 400):
+            assert list(piece.columns) == ["n", "country"]
+            numbers += piece.columns["n"].to_pylist()
+            countries += piece.columns["country"].to_pylist()
+    assert numbers == list(range(10_000))
+    assert countries == ["DE"] * 5000 + ["FR"] * 5000
