@@ -26,13 +26,17 @@ Examples:
   twofold batch parity.py 'sqlite:///app.db?query=select number from t where day > 9' labels.csv
   twofold batch ocr.py 'files:scans/*.png' texts.jsonl --row-timeout 60
   zcat numbers.jsonl.gz | twofold batch parity.py - labels.parquet
+  twofold batch score.py users.parquet 'postgresql://host/shop?table=scores' --key id --quarantine bad.jsonl
+  twofold batch parity.py s3://bucket/numbers/ s3://bucket/labels/
+  twofold batch parity.py numbers.csv - --output-format csv | head
 
 INPUT is a file, a folder or a quoted glob of .parquet, .csv, .jsonl or .arrow files (.csv and .jsonl also .gz, .zst),
 here or in an object store (s3://, gs://, az://); a database's sqlite:///FILE?table=NAME or postgresql://…?query=SQL;
 files:PATTERN, a row for each file with path, bytes, size and modified; or -, standard input (JSON lines).
-OUTPUT is one such file, or a folder (ends with /). It appears all at once, when it is complete. A run that was stopped
-goes on where it was when the same command is started again. Rows without an answer go to
-OUTPUT.twofold/quarantine.jsonl, which is itself an input.
+OUTPUT is one such file or a folder (ends with /), here or in an object store; a database's table; or -, standard
+output. It appears all at once, when it is complete. A run that was stopped goes on where it was when the same command
+is started again; one to standard output keeps nothing. Rows without an answer go to OUTPUT.twofold/quarantine.jsonl (or
+--quarantine), which is itself an input.
 
 Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usage, or OUTPUT may not be overwritten;
 3 done, with rows in quarantine; 130 and 143 stopped by Ctrl-C and SIGTERM.
