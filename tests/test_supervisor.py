@@ -87,6 +87,17 @@ def test_a_worker_holds_what_its_parent_locked(early: bool, module, events, tmp_
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="locks that are inherited")
+def test_a_process_that_was_begun_early_and_killed_is_a_worker_that_ended(module, events, tmp_path: Path) -> None:
+    name = module("channel.receive()")
+    begin(name)
+    next(iter(_supervisor._begun.values())).process.kill()
+    wait_for(lambda: not alive(next(iter(_supervisor._begun.values())).process.pid))
+    with (tmp_path / "lock").open("w") as ours:
+        worker = Worker.start(name, {}, events=events, holds=[ours.fileno()])
+    assert events.get(timeout=10) == (worker, None)
+
+
 def test_a_process_that_was_begun_early_is_not_taken_for_one_with_a_role_or_descriptors(module, events) -> None:
     name = module("channel.receive()")
     begin(name)

@@ -31,6 +31,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -204,7 +205,8 @@ class _Begun:
             return 0
         with self.socket:
             if descriptors:
-                socket.send_fds(self.socket, [b"."], descriptors)
+                with suppress(OSError):  # it was killed meanwhile: whoever starts it is told that it ended
+                    socket.send_fds(self.socket, [b"."], descriptors)
             return len(descriptors)
 
 

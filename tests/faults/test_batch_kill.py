@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from benchmarks.faults import Job, batter, workers_of
 from tests.batch.runs import PICKY, numbers, run, write
 from twofold._errors import UsageError
 
@@ -111,47 +111,39 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def workers_of(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
-
-
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_killed_at_random_moments(tmp_path: Path):
-    """Parents and workers, in turn; what the seed hides, the night's runs with other seeds find."""
-    (tmp_path / "slow.py").write_text(SLOW)
-    write(tmp_path / "in.csv", numbers(1500))
-    moment = random.Random(20261124)
-    ended = early = None
-    for turn in range(5):
-        with start(tmp_path) as process:
-            time.sleep(moment.uniform(0.3, 1.0))
-            victims = workers_of(process.pid) if turn % 2 else []
-            for pid in victims or [process.pid]:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            if victims:
-                assert process.wait(30) == 3
-            ended = process.wait(30)
-        assert ended in (3, -signal.SIGKILL)
-        if (tmp_path / "out.csv").exists():
-            early = (tmp_path / "out.csv").read_bytes()
-            break
-        assert ended != 3
-    with start(tmp_path) as process:
-        assert process.wait(60) == 3
-    found = (tmp_path / "out.csv").read_bytes(), (tmp_path / "out.csv.twofold" / "quarantine.jsonl").read_bytes()
-    assert early in (None, found[0])  # what is there is complete
-    shutil.rmtree(tmp_path / "out.csv.twofold")
-    (tmp_path / "out.csv").unlink()
-    with start(tmp_path) as process:
-        assert process.wait(60) == 3
-    assert found == (
-        (tmp_path / "out.csv").read_bytes(),
-        (tmp_path / "out.csv.twofold" / "quarantine.jsonl").read_bytes(),
-    )
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [("out.csv", 20), *(pytest.param(n, 60, marks=pytest.mark.heavy) for n in ("out.parquet", "out/"))],
+)
+def test_killed_and_stopped_at_random_moments(name: str, kills: int, tmp_path: Path):
+    """Command and workers, in turn; what the seed hides, `python -m benchmarks.faults` finds with others."""
+    track = batter(Job(tmp_path, name, 1200).prepare(), kills, seed=20261124)
+    assert track.problems == []
+    assert sum(track.blows.values()) == kills
+    assert len(track.blows) == 4
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what /proc says")
+def test_who_is_stopped_longer_than_a_row_may_take_loses_no_row(tmp_path: Path):
+    """The command: its own clock stood still. A worker: no row of it is to blame."""
+    job = Job(tmp_path, "out.csv", 600).prepare()
+    for of_worker in (False, True):
+        job.clear()
+        with job.start("--row-timeout", "0.5") as process:
+            until = time.monotonic() + 30
+            while job.computed() < 100:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            pid = workers_of(process.pid)[0] if of_worker else process.pid
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(1.5)
+            with suppress(ProcessLookupError):  # a worker was replaced
+                os.kill(pid, signal.SIGCONT)
+            assert process.wait(60) == 3
+        lines = [json.loads(line) for line in (job.state / "quarantine.jsonl").read_text().splitlines()]
+        assert {line["_error"]["code"] for line in lines} == {"bad_row"}
+        assert len(lines) == 6
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
