@@ -39,13 +39,14 @@ from twofold._signature import (
 if TYPE_CHECKING:
     from twofold._runner import Runner
 
-__all__ = ["Profile", "invented_row", "measure_one_row_s", "profile_path"]
+__all__ = ["Profile", "invented_row", "measure_calls_s", "measure_one_row_s", "profile_path"]
 
 Row = tuple[Any, ...]
 
 WARM_UP_CALLS = 3
 MOST_CALLS = 50
 LONGEST_S = 0.3
+LARGEST_CALL, CALLS_OF_A_SIZE = 4096, 3
 
 SIZES = 40  # 1, 2, 3-4, 5-8, … rows
 KEPT_CALLS = 32  # of each size: older ones are forgotten
@@ -291,6 +292,23 @@ def measure_one_row_s(runner: Runner, example: Row | None) -> float | None:
         if result.failures:
             return None
     return statistics.median(took[min(WARM_UP_CALLS, len(took) - 1) :])
+
+
+def measure_calls_s(runner: Runner, example: Row | None, one_row_s: float) -> list[tuple[int, float]]:
+    """Rows of a call, and the median seconds of three such calls, for 1, 4, 16, … rows that are all the same.
+
+    Stops at 4,096 rows, or before a call would take longer than 0.3 s.
+    """
+    row = example if example is not None else invented_row(runner.signature)
+    found = [(1, one_row_s)]
+    while row is not None and found[-1][0] < LARGEST_CALL and 4 * found[-1][1] < LONGEST_S:
+        n_rows, took = 4 * found[-1][0], []
+        for _ in range(CALLS_OF_A_SIZE):
+            start = time.perf_counter()
+            runner.run(Batch.from_rows(runner.signature.input_schema, [row] * n_rows))
+            took.append(time.perf_counter() - start)
+        found.append((n_rows, statistics.median(took)))
+    return found
 
 
 def invented_row(signature: Signature) -> Row | None:

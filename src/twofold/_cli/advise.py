@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -16,6 +17,7 @@ from twofold._errors import UsageError
 
 if TYPE_CHECKING:
     from twofold._advice.need import Costs, Need
+    from twofold._compare.report import Comparison
 
 PEAK = 3.0  # times the mean, where no peak is stated
 CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
@@ -100,6 +102,12 @@ Exit code: 0 a mode is advised; 1 none does, or the model is broken; 2 usage.
     multiple=True,
     help="Read a field from a column of another name, as in batch. May be repeated.",
 )
+@option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a report with charts, too: one page that needs nothing else.",
+)
 @json_option
 def command(
     model: str | None,
@@ -108,6 +116,7 @@ def command(
     outputs: str,
     nulls: Literal["refuse", "nan"],
     as_json: bool,
+    html: Path | None,
     **given: Any,
 ) -> int:
     """Say which mode a job should use (real time, batch, precomputed answers that are looked up, or both), how large it
@@ -117,8 +126,11 @@ def command(
     from twofold._advice.report import as_json as json_of
     from twofold._advice.report import as_text
     from twofold._advice.rules import advise
+    from twofold._batch.sinks import writing
+    from twofold._compare.costs import costs_of
 
     need, assumed = _need(given)
+    found: Comparison | None = None
     if model is None:
         costs = _stated(given, assumed)
     elif data is None or given["row_time"] is not None:
@@ -127,12 +139,17 @@ def command(
         )
     else:
         choice = ModelChoice(model, pairs("--set", settings), names(outputs), nulls)
-        costs = _measured(choice, data, given, assumed)
+        found = _measured(choice, data, given)
+        costs = costs_of(found, given["read_time"], assumed)
     prices = Prices(given["price"], given["write_price"], given["read_price"])
     advice = advise(Case(need, costs, prices, given["spare"]))
     changes = flips(advice.case)
-    found = json_of(advice, changes, assumed)
-    click.echo(json.dumps(found) if as_json else as_text(advice, changes, assumed))
+    if html is not None:
+        from twofold._compare.page import report_page
+
+        with writing(html):
+            html.write_text(report_page(found, advice, changes, assumed), encoding="utf-8")
+    click.echo(json.dumps(json_of(advice, changes, assumed)) if as_json else as_text(advice, changes, assumed))
     return 0 if advice.mode else 1
 
 
@@ -196,15 +213,18 @@ def _stated(given: dict[str, Any], assumed: list[str]) -> Costs:
     return Costs(CallCost(row_s - each_s, each_s), each_s, read_s=given["read_time"])
 
 
-def _measured(choice: ModelChoice, data: str, given: dict[str, Any], assumed: list[str]) -> Costs:
-    from twofold._compare.costs import costs_of
+def _measured(choice: ModelChoice, data: str, given: dict[str, Any]) -> Comparison:
     from twofold._compare.measure import measure
     from twofold._options import CompareOptions
 
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
-    options = CompareOptions(map=pairs("--map", given["columns"], "FIELD=COLUMN"))
-    found = measure(choice.ref().to_json(), data, options, _say)
-    return costs_of(found, given["read_time"], assumed)
+    options = CompareOptions(
+        map=pairs("--map", given["columns"], "FIELD=COLUMN"),
+        p99_s=given["p99_s"],
+        core_hour=given["price"],
+        rows_per_day=given["rows_per_day"],
+    )
+    return measure(choice.ref().to_json(), data, options, _say)
 
 
 def _say(stage: str) -> None:

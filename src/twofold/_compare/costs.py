@@ -11,6 +11,8 @@ from twofold._errors import RunStopped
 
 __all__ = ["costs_of", "price_of"]
 
+READ_AND_WRITE_US = 1.0  # of a row of a batch run: three times what benchmarks/breakdown.py finds
+
 
 def costs_of(found: Comparison, read_s: float, said: list[str]) -> Costs:
     """Costs of a row in both modes.
@@ -19,7 +21,10 @@ def costs_of(found: Comparison, read_s: float, said: list[str]) -> Costs:
     the server's CPU time for a request under load. `said` gets a line that tells what was measured.
     """
     batch, live = found.batch, found.real_time
-    each = batch.cpu_s_per_million_rows_after_start or batch.cpu_s_per_million_rows
+    each = batch.cpu_s_per_million_rows_after_start
+    if each is None and found.alone.call_ms:  # too few rows to tell: what is left is the model, and reading and writing
+        n_rows, call_ms = max(found.alone.call_ms.items())
+        each = call_ms / n_rows * 1e3 + READ_AND_WRITE_US
     one_s = None if found.alone.one_row_ms is None else found.alone.one_row_ms / 1e3
     if each is None or one_s is None or live.cpu_s_per_million_rows is None:
         raise RunStopped("the costs of this model cannot be measured here. State them: --row-time, --batch-row-time.")

@@ -29,17 +29,20 @@ def _alone(channel: Channel, task: Message) -> Message:  # noqa: ARG001
     """The model by itself: its facts, the median of a one-row call, the memory of a process that has it loaded."""
     from twofold._compare.usage import MEASURED, tree_memory_mb
     from twofold._model import ModelRef, load
-    from twofold._profile import measure_one_row_s
+    from twofold._profile import measure_calls_s, measure_one_row_s
     from twofold._runner import Runner
 
     model = load(ModelRef.from_json(task["model"]))
-    one_row_s = measure_one_row_s(Runner(model), model.example)
+    runner = Runner(model)
+    one_row_s = measure_one_row_s(runner, model.example)
+    loaded_mb = tree_memory_mb(os.getpid()) if MEASURED else None
     return {
         "name": model.name,
         "version": model.version,
         "signature": model.signature.to_json(),
         "one_row_s": one_row_s,
-        "loaded_mb": tree_memory_mb(os.getpid()) if MEASURED else None,
+        "loaded_mb": loaded_mb,
+        "calls_s": [] if one_row_s is None else measure_calls_s(runner, model.example, one_row_s),
     }
 
 

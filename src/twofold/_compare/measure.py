@@ -78,7 +78,11 @@ def measure(model: Message, path: str, options: CompareOptions, on_stage: OnStag
         input=path,
         rows=len(rows.typed),
         rows_unfit=rows.unfit,
-        alone=Alone(None if facts["one_row_s"] is None else facts["one_row_s"] * 1e3, facts["loaded_mb"]),
+        alone=Alone(
+            None if facts["one_row_s"] is None else facts["one_row_s"] * 1e3,
+            facts["loaded_mb"],
+            {n_rows: seconds * 1e3 for n_rows, seconds in facts["calls_s"]},
+        ),
         real_time=real_time,
         batch=batch,
         parity=compare_outcomes(signature, asked, stored, [row for _, row in rows.positions]),

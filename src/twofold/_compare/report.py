@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from twofold._compare.parity import Parity
@@ -11,16 +11,17 @@ from twofold._compare.price import Price
 from twofold._compare.sustained import Sustained
 from twofold._load.latency import MIN_P99_SAMPLES, Latency
 
-__all__ = ["Alone", "BatchSide", "Comparison", "RealTimeSide"]
+__all__ = ["Alone", "BatchSide", "Comparison", "RealTimeSide", "factors", "parity_words"]
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
     """The model by itself in one process: `one_row_ms` is the median of a one-row call (None: it cannot be called),
-    `loaded_mb` the memory of a process that has it loaded."""
+    `loaded_mb` the memory of a process that has it loaded, `call_ms` the median of calls with so many equal rows."""
 
     one_row_ms: float | None
     loaded_mb: float | None
+    call_ms: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,10 @@ class Comparison:
         unfit = f" ({self.rows_unfit} more do not fit and were left out)" if self.rows_unfit else ""
         source = f"of {self.input}" if self.input else "in memory"
         title = f"{self.model}, version {self.version}, over {self.rows:,} rows {source}{unfit}"
-        return "\n".join([title, "", *_table(_lines(self)), "", *_parity_words(self.parity)])
+        return "\n".join([title, "", *_table(factors(self)), "", *parity_words(self.parity)])
 
 
-def _lines(found: Comparison) -> list[tuple[str, str, str]]:
+def factors(found: Comparison) -> list[tuple[str, str, str]]:
     """Factor, real time, batch."""
     live, stored, alone = found.real_time, found.batch, found.alone
     priced = [] if found.price is None else [("Price", *_prices(found.price))]
@@ -216,7 +217,7 @@ def _stored_use(found: Comparison) -> str:
     return f"{wait}; from about {_round(even)} rows on it ends before real time at full load would"
 
 
-def _parity_words(parity: Parity) -> list[str]:
+def parity_words(parity: Parity) -> list[str]:
     if not parity.rows:
         return ["Parity: there was no row to compare."]
     lines = [
