@@ -27,6 +27,8 @@ MEASURED = replace(
     real_time=replace(LIVE, sustained=Sustained(50.0, 900.0, 40.0, (Tried(500.0, 1.0, 3.0), Tried(900.0, 2.0, 40.0)))),
     price=price_of(LIVE, STORED, 2, 0.1, 2e6),
 )
+
+
 class Balanced(HTMLParser):
     """Complains where a tag is closed that is not the last one opened."""
 
