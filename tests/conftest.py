@@ -15,7 +15,6 @@ from hypothesis import settings
 from tests.batch.object_server import s3_server
 from tests.certificates import Certificates, issued
 
-
 settings.register_profile("steady", deadline=None)  # how long an example takes says nothing on a busy machine
 settings.load_profile("steady")
 
