@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold._columns import Batch
 from twofold._errors import RowFailure
+from twofold._realtime.calls import Call, joined
 from twofold._realtime.limits import Limits, Refused
 from twofold._realtime.outlook import SAFE, Outlook, RunningCall
 from twofold._realtime.pace import Pace
@@ -209,7 +210,7 @@ class Batcher:
             self._drop_late(late)
         next_at = NEVER
         for call in list(self._running):
-            assert isinstance(call, _Call)
+            assert isinstance(call, Call)
             for ticket, _, _ in call.parts:
                 if ticket.open:
                     if ticket.deadline <= now + TIMER_S:
@@ -295,10 +296,12 @@ class Batcher:
         self._rows_waiting -= n_rows
         if not self._inline:
             self._outlook.started(n_rows, self._rows_waiting > 0, now)
-        call = _Call(self, gathered.parts, n_rows, now)
+        call = Call(self.ended, gathered.parts, n_rows, now)
         rows = gathered.rows
         try:
-            batch = call.batch = self._joined(gathered.parts) if rows is None else Batch.from_rows(self._inputs, rows)
+            batch = call.batch = (
+                joined(gathered.parts, self._inputs) if rows is None else Batch.from_rows(self._inputs, rows)
+            )
             if self._inline:
                 self._backend.start_call(batch, call, now)
             else:
@@ -312,19 +315,7 @@ class Batcher:
                 if ticket.open:
                     self._fail(ticket, failure)
 
-    def _joined(self, parts: list[Part]) -> Batch:
-        """The batch of a call in which some rows are columns."""
-        pieces: list[Batch] = []
-        for ticket, first, n_rows in parts:
-            last = first + n_rows
-            if isinstance(ticket, BatchTicket):
-                pieces.append(ticket.batch if n_rows == ticket.n_rows else ticket.batch.slice(first, last))
-            else:
-                assert ticket.rows is not None
-                pieces.append(Batch.from_rows(self._inputs, list(ticket.rows[first:last])))
-        return Batch.concat(pieces)
-
-    def ended(self, call: _Call, result: Result) -> None:
+    def ended(self, call: Call, result: Result) -> None:
         """A call is over: learn from it, and hand out its answers."""
         seconds = time.monotonic() - call.began
         n_rows = call.n_rows
@@ -400,21 +391,3 @@ class Batcher:
         assert self._loop is not None
         self._loop.call_exception_handler({"message": "a call could not be handled", "exception": error})
         return RowFailure("model_failed", str(error), type(error).__name__)
-
-
-class _Call:
-    """A call that runs; it is called itself when there is a result."""
-
-    __slots__ = ("batch", "batcher", "began", "ends", "n_rows", "parts")
-
-    batch: Batch
-
-    def __init__(self, batcher: Batcher, parts: list[Part], n_rows: int, began: float) -> None:
-        self.batcher = batcher
-        self.parts = parts
-        self.n_rows = n_rows
-        self.began = began
-        self.ends = began  # when it will be over, as far as is known
-
-    def __call__(self, result: Result) -> None:
-        self.batcher.ended(self, result)
