@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.machine import Machine
 from benchmarks.results import FOLDER, OURS, Measure, Results, goal_text, load, shown
 
-__all__ = ["breakdown", "figures", "headlines"]
+__all__ = ["breakdown", "figures", "headlines", "scale"]
 
 NAMES = ("realtime", "protocols", "peers", "heavy", "bulk", "batch", "overload", "slowloris", "isolation", "restarts",
          "fuzz", "loadgen")  # fmt: skip
@@ -111,6 +111,12 @@ def _measure(results: Results, group: str, what: str) -> Measure:
 def breakdown() -> str:
     """Where time and memory go, for docs/architecture.md."""
     results = load("breakdown")
+    return "\n".join([*_tables(results), _machine(results)])
+
+
+def scale() -> str:
+    """The plan for a large cluster, for docs/scale.md."""
+    results = load("scale")
     return "\n".join([*_tables(results), _machine(results)])
 
 

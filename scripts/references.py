@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import twofold
-from benchmarks.page import breakdown, figures, headlines
+from benchmarks.page import breakdown, figures, headlines, scale
 from twofold import _errors
 from twofold import _options as _options_of_calls
 from twofold._cli.app import COMMANDS
@@ -257,6 +257,7 @@ REFERENCES: dict[str, Callable[[], str]] = {
     "headlines": headlines,
     "problems": problems,
     "routes": routes,
+    "scale": scale,
     "schemas": schemas,
     "serve-settings": options("serve"),
 }

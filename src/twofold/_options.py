@@ -75,6 +75,8 @@ class BatchOptions:
             raise UsageError(f"executor is 'local' or 'ray', and {self.executor!r} was given.")
         if self.address is not None and self.executor != "ray":
             raise UsageError("address is that of a Ray cluster, and is for --executor ray alone.")
+        if self.memory_bytes is not None and self.executor == "ray":
+            raise UsageError("--memory is what one machine may hold, and is for --executor local alone.")
         for name in ("workers", "batch_rows", "split_rows", "limit_rows", "row_timeout_s", "memory_bytes"):
             given = getattr(self, name)
             if given is not None and not given > 0:

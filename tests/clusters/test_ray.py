@@ -62,7 +62,7 @@ def nodes(cluster: Any) -> Any:
     return cluster
 
 
-def on_ray(model: Path, source: Path, output: Path, on_progress: Any = None, **options: Any) -> BatchReport:
+def on_ray(model: Path, source: Path, output: Path | str, on_progress: Any = None, **options: Any) -> BatchReport:
     ref = model_ref(model)
     return run_batch(ref, str(source), str(output), BatchOptions(executor="ray", **options), on_progress=on_progress)
 
@@ -208,3 +208,24 @@ def test_nodes_that_do_not_see_the_output_are_refused(nodes: Any, tmp_path: Path
     with pytest.raises(UsageError, match=r"on the node .*: it does not see the output: .* has no file 'seen-never"):
         on_ray(model, source, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_table_as_output(nodes: Any, tmp_path: Path, postgres: str) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    model = write_model(tmp_path, FAST)
+    source = write(tmp_path / "in.parquet", numbers(500))
+    quarantine, state = str(tmp_path / "bad.jsonl"), str(tmp_path / "state")
+    output = f"{postgres}table=scores"
+    report = on_ray(model, source, output, split_rows=100, quarantine=quarantine, state=state)
+    assert (report.rows_in, report.rows_out, report.rows_quarantined) == (500, 495, 5)
+    with psycopg.connect(postgres[:-1]) as connection:
+        found = connection.execute("SELECT number, prediction FROM scores ORDER BY number").fetchall()
+    assert found == [(n, "Even" if n % 2 == 0 else "Odd") for n in range(500) if n % 100 != 3]
+
+
+@pytest.mark.parametrize("output", ["-", "sqlite:///scores.db?table=scores"])
+def test_outputs_of_one_machine_are_refused(output: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = write(tmp_path / "in.parquet", numbers(5))
+    with pytest.raises(UsageError, match="is one of this machine"):
+        on_ray(write_model(tmp_path, FAST), source, output, quarantine=str(tmp_path / "bad.jsonl"))

@@ -40,7 +40,7 @@ types of the model's fields and as they are written."""
 SPLIT_ROWS = 1 << 17
 SPLIT_BYTES = 64 << 20
 SPLIT_S = 2.0
-MOST_SPLITS = 10_000
+MOST_SPLITS = 100_000
 TEXT_BYTES = 32
 CONTENT = "bytes"
 FORMAT_VERSION = 2

@@ -21,7 +21,7 @@ from twofold._batch.executors.workers import Workers
 from twofold._batch.places import shown
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows
 from twofold._batch.sources.given import local_files
-from twofold._batch.stores import LocalStore, Store, open_store, refuse_overlap
+from twofold._batch.stores import LocalStore, Store, open_store, refuse_one_machine, refuse_overlap
 from twofold._errors import RunStopped
 from twofold._light import import_pyarrow
 from twofold._options import BatchOptions
@@ -59,8 +59,10 @@ def run_batch(
         open_.enter_context(_stopping(store))
         inherited = open_.enter_context(store.hold())
         if executor is None:
-            start = _ray if options.executor == "ray" else _local
-            executor = start(ref, options, open_, inherited)
+            if options.executor == "ray":
+                executor = _ray(ref, options, open_, store)
+            else:
+                executor = _local(ref, options, open_, inherited)
         open_.enter_context(closing(executor))
         from twofold._batch.flow import compute, prepare, report
 
@@ -84,14 +86,15 @@ def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Se
     return LocalExecutor(workers, options.workers, options.row_timeout_s, options.memory_bytes)
 
 
-def _ray(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Sequence[int]) -> Executor:  # noqa: ARG001
+def _ray(ref: ModelRef, options: BatchOptions, open_: ExitStack, store: Store) -> Executor:
     """Actors on a Ray cluster. They end with this process, which alone holds the run."""
+    refuse_one_machine(store)
     import_pyarrow()
     from twofold._batch.executors.ray import RayExecutor
     from twofold._batch.packing import packed
 
     with packed(ref) as model:
-        executor = RayExecutor(ref, model, options.workers, options.address, options.row_timeout_s)
+        executor = RayExecutor(ref, model, options)
     open_.callback(executor.close)
     return executor
 

@@ -76,7 +76,9 @@ def _serve(channel: Channel, model: Model) -> None:
         found = measure(model, work, task, message["probe"]["n_rows"])
         channel.send({"measured": None if found is None else asdict(found)})
         message = channel.receive()
-    lanes = _Lanes(channel, model, Work.from_json(message["work"]), message["lanes"])
+    work = Work.from_json(message["work"])
+    work.store.scratch.mkdir(parents=True, exist_ok=True)  # of a machine that has nothing else of the run
+    lanes = _Lanes(channel, model, work, message["lanes"])
     while True:
         lanes.take(channel.receive())
 

@@ -97,20 +97,24 @@ class Agent:
         self._failed: BaseException | None = None
         self._heard = time.monotonic()
 
-    def load(self, parcel: str, pieces: Iterable[bytes], row_timeout_s: float, version: str) -> str:
-        """Start a worker with the model of a parcel; what it says about it, once it is loaded."""
-        return _answer(lambda: self._load(Parcel.from_json(json.loads(parcel)), pieces, row_timeout_s, version))
+    def load(self, given: str, pieces: Iterable[bytes]) -> str:
+        """Start a worker with the model of a parcel; what it says about it, once it is loaded.
 
-    def _load(self, parcel: Parcel, pieces: Iterable[bytes], row_timeout_s: float, version: str) -> dict[str, Any]:
-        if version != __version__:
+        `given`: {parcel, row_timeout_s, priority, version (of twofold, where the run was started)}.
+        """
+        return _answer(lambda: self._load(json.loads(given), pieces))
+
+    def _load(self, given: dict[str, Any], pieces: Iterable[bytes]) -> dict[str, Any]:
+        if given["version"] != __version__:
             raise ModelError(
-                f"twofold {__version__} is installed there, and the run was started by twofold {version}. Install the "
-                "same version on all machines."
+                f"twofold {__version__} is installed there, and the run was started by twofold {given['version']}. "
+                "Install the same version on all machines."
             )
+        parcel = Parcel.from_json(given["parcel"])
         refuse_other_packages(parcel)
         ref, folder = unpack(parcel, pieces)
-        workers = self._workers = Workers(ref, moved=(parcel.origin, folder))
-        self._row_timeout_s = row_timeout_s
+        workers = self._workers = Workers(ref, moved=(parcel.origin, folder), priority=given["priority"])
+        self._row_timeout_s = given["row_timeout_s"]
         while not workers.facts:
             workers.next_event(None)
             if not workers.hands:

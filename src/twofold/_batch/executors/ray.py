@@ -25,6 +25,7 @@ from twofold._batch.executors.base import Measured, ModelFacts, Tracker
 from twofold._batch.packing import Packed
 from twofold._batch.work import SplitTask, Work
 from twofold._errors import MissingExtra, ModelError, RunStopped, UsageError
+from twofold._options import BatchOptions
 from twofold._reference import ModelRef
 from twofold._supervisor import Message, error_from_message
 from twofold._version import __version__
@@ -52,9 +53,9 @@ FIRST_PLACE_S = 600.0
 class _Remote(Agent):
     """The actor."""
 
-    def begin(self, parcel: str, pieces: list[Any], row_timeout_s: float, version: str) -> str:
+    def begin(self, given: str, pieces: list[Any]) -> str:
         """`pieces` are references to those of the archive: fetched only where this node has no such model yet."""
-        told: Message = json.loads(self.load(parcel, _fetched(pieces), row_timeout_s, version))
+        told: Message = json.loads(self.load(given, _fetched(pieces)))
         return json.dumps({**told, "node": ray.util.get_node_ip_address()})
 
     def alive(self) -> str:
@@ -82,18 +83,24 @@ class _Place:
 
 
 class RayExecutor:
-    """`address` None: what RAY_ADDRESS names, the cluster that runs on this machine, or one started for the run.
-    `n_workers` None: as many as the cluster has CPUs."""
+    """Of the options, `address` None: what RAY_ADDRESS names, the cluster that runs on this machine, or one started for
+    the run; `workers` None: as many as the cluster has CPUs."""
 
-    def __init__(self, ref: ModelRef, model: Packed, n_workers: int | None, address: str | None, row_timeout_s: float):
+    def __init__(self, ref: ModelRef, model: Packed, options: BatchOptions) -> None:
         self._facts = ModelFacts.of(model.facts, ref)
-        self._n_workers = n_workers or (1 if model.facts["waits"] else None)
-        self._row_timeout_s = row_timeout_s
+        self._n_workers = options.workers or (1 if model.facts["waits"] else None)
         self._is_ours = not ray.is_initialized()
         self.model_calls = 0
         if self._is_ours:
-            _connect(address)
-        self._parcel = json.dumps(model.parcel.to_json())
+            _connect(options.address)
+        self._given = json.dumps(
+            {
+                "parcel": model.parcel.to_json(),
+                "row_timeout_s": options.row_timeout_s,
+                "priority": options.priority,
+                "version": __version__,
+            }
+        )
         self._pieces = [ray.put(piece) for piece in _pieces(model)]
         self.answers: queue.SimpleQueue[tuple[_Place, Future[str]]] = queue.SimpleQueue()
         self._actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Remote)
@@ -102,7 +109,7 @@ class RayExecutor:
     def start(self) -> _Place:
         """Ask for one more actor. It may wait for its place, and the cluster may grow for it."""
         place = _Place(self._actor.options(scheduling_strategy="SPREAD").remote())
-        self.ask(place, place.actor.begin.remote(self._parcel, self._pieces, self._row_timeout_s, __version__))
+        self.ask(place, place.actor.begin.remote(self._given, self._pieces))
         return place
 
     def ask(self, place: _Place, reference: Any) -> Future[str]:

@@ -18,7 +18,7 @@ from twofold._batch.stores.local import FOLDER_FORMAT, LocalStore, local_store, 
 from twofold._errors import UsageError
 from twofold._options import BatchOptions
 
-__all__ = ["Assembly", "LocalStore", "Store", "open_store", "refuse_overlap", "store_of"]
+__all__ = ["Assembly", "LocalStore", "Store", "open_store", "refuse_one_machine", "refuse_overlap", "store_of"]
 
 KINDS: Final[dict[str, tuple[str, str]]] = {
     "local": ("twofold._batch.stores.local", "LocalStore"),
@@ -92,6 +92,16 @@ def _sql_store(output: str, options: BatchOptions, aside: Aside | None) -> Store
             "they go: --quarantine bad.jsonl"
         )
     return SqlStore(location, state_folder(options.state, location.shown()), aside, options.key)
+
+
+def refuse_one_machine(store: Store) -> None:
+    """UsageError for a store that other machines cannot commit to, however they are connected."""
+    values = store.to_json()
+    if values["kind"] == "stdout" or (values["kind"] == "sql" and values["location"][0] == "sqlite"):
+        raise UsageError(
+            f"the output {store.shown()!r} is one of this machine, to which others cannot write. With --executor ray, "
+            "OUTPUT is a file or a folder that all nodes see, an object store, or a table of PostgreSQL."
+        )
 
 
 def store_of(values: dict[str, Any]) -> Store:
