@@ -166,8 +166,8 @@ def plan(results: Results, over: dict[int, float], split_cpu_s: float, split_byt
     """The whole job, by the cost of a row."""
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
     for name, row_s in ROW_S.items():
-        for what, value in _planned(row_s, over, split_cpu_s, split_bytes).items():
-            found.setdefault(what, {})[f"{name} a row"] = [value]
+        for figure, value in _planned(row_s, over, split_cpu_s, split_bytes).items():
+            found.setdefault(figure, {})[f"{name} a row"] = [value]
     for (what, unit), sides in found.items():
         results.add(f"10^12 rows on {NODES:,} nodes of {CORES} cores", what, unit, sides)
 
