@@ -38,7 +38,7 @@ class BatchSettings(TypedDict, total=False):
     memory_bytes: int | None
     priority: str
     quarantine: str | None
-    key: tuple[str, ...] | list[str]
+    key: str | tuple[str, ...] | list[str]
     state: str
     output_format: str | None
     executor: Literal["local", "ray"]
@@ -90,7 +90,8 @@ def batch(
     if settings.get("keep") is not None:
         settings = {**settings, "keep": tuple(settings["keep"] or ())}
     if "key" in settings:
-        settings = {**settings, "key": tuple(settings["key"])}
+        key = settings["key"]
+        settings = {**settings, "key": (key,) if isinstance(key, str) else tuple(key)}
     options = options_of(BatchOptions, "twofold.batch", settings)
     is_path = isinstance(data, (str, Path))
     if is_path and output is None:

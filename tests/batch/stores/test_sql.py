@@ -86,6 +86,21 @@ def test_the_last_row_of_a_key_counts(database: str, tmp_path: Path):
     assert sorted(sql(database, "SELECT id, number FROM scores")) == [("a", 3), ("b", 7)]
 
 
+def test_from_python(tmp_path: Path):
+    import twofold
+
+    model = write_model(tmp_path, PARITY)
+    write(tmp_path / "in.csv", numbers(5))
+    output = f"sqlite:///{tmp_path}/app.db?table=scores"
+    aside = str(tmp_path / "bad.jsonl")
+    for _ in range(2):
+        report = twofold.batch(
+            model, tmp_path / "in.csv", output, key="id", quarantine=aside, state=str(tmp_path), overwrite=True
+        )
+        assert (report.rows_out, report.output) == (5, output)
+    assert len(sql(output.removesuffix("table=scores"), "SELECT 1 FROM scores")) == 5
+
+
 @pytest.mark.parametrize(
     ("table", "options", "words"),
     [
