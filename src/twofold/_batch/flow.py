@@ -66,7 +66,7 @@ def prepare(executor: Executor, given: str, store: Store, options: BatchOptions)
 
 
 def spool_of(store: Store) -> Spool:
-    return Spool(store.scratch.parent / "spool")
+    return Spool(store.spool)
 
 
 def _fitting_shape(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> Shape:

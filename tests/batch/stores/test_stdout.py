@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,18 @@ def test_what_does_not_go_with_it(tmp_path: Path):
         run(model, tmp_path / "in.csv", "-", key=("id",))
     with pytest.raises(RunStopped, match="--quarantine"):
         run(write_model(tmp_path, PICKY), tmp_path / "in.csv", "-")
+
+
+def test_standard_input_is_spooled_into_the_folder_of_the_run(tmp_path: Path):
+    model = write_model(tmp_path, PARITY)
+    (tmp_path / "temporary" / "spool").mkdir(parents=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    done = subprocess.run(
+        [sys.executable, "-m", "twofold", "batch", str(model), "-", "-"],
+        input=b'{"number": 1}\n{"number": 2}\n',
+        capture_output=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["prediction"] for line in done.stdout.splitlines()] == ["Odd", "Even"]
+    assert [path.name for path in (tmp_path / "temporary").iterdir()] == ["spool"]

@@ -63,6 +63,12 @@ class Store(Protocol):
         ...
 
     @property
+    def spool(self) -> Path:
+        """A folder of this run alone, which workers see too, for rows that cannot be read twice; the driver makes and
+        removes it."""
+        ...
+
+    @property
     def log(self) -> Path | None:
         """Where the run's log stands; None where nothing is kept."""
         ...

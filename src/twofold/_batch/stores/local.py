@@ -74,6 +74,10 @@ class LocalStore:
         return self.state / "tmp"
 
     @property
+    def spool(self) -> Path:
+        return self.state / "spool"
+
+    @property
     def log(self) -> Path:
         return self.state / "log"
 

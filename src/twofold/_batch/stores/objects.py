@@ -74,6 +74,10 @@ class ObjectsStore:
         return self.state.scratch
 
     @property
+    def spool(self) -> Path:
+        return self.state.path / "spool"
+
+    @property
     def _whole(self) -> Path:
         return self.scratch / f"joined{self.format.suffix}"
 

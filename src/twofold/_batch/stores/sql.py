@@ -65,6 +65,10 @@ class SqlStore:
         return self.state.scratch
 
     @property
+    def spool(self) -> Path:
+        return self.state.path / "spool"
+
+    @property
     def log(self) -> Path:
         return self.state.log
 

@@ -49,6 +49,10 @@ class StdoutStore:
         assert self._folder is not None
         return self._folder
 
+    @property
+    def spool(self) -> Path:
+        return self.scratch / "spool"
+
     def shown(self) -> str:
         return SHOWN
 
