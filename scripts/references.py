@@ -21,7 +21,7 @@ from twofold import _errors
 from twofold import _options as _options_of_calls
 from twofold._cli.app import COMMANDS
 from twofold._cli.app import twofold as program
-from twofold._cli.base import Command
+from twofold._cli.base import Command, CommandGroup
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -60,12 +60,19 @@ def commands() -> str:
     context = click.Context(program, info_name="twofold", **program.context_settings)
     parts = ["## twofold", _text(program.help), _options(program, context)]
     for name in COMMANDS:
-        command = _command(name)
-        own = click.Context(command, info_name=name, parent=context)
-        usage = f"twofold {name} {' '.join(command.collect_usage_pieces(own))}"
-        examples = _fence(command.examples.strip("\n"))
-        parts += [f"## twofold {name}", _fence(usage), _text(command.help), _options(command, own), examples]
+        parts += _parts(_command(name), name, context)
     return "\n\n".join(parts)
+
+
+def _parts(command: Command, name: str, above: click.Context) -> list[str]:
+    own = click.Context(command, info_name=name, parent=above)
+    usage = f"twofold {name} {' '.join(command.collect_usage_pieces(own))}"
+    examples = _fence(command.examples.strip("\n"))
+    parts = [f"## twofold {name}", _fence(usage), _text(command.help), _options(command, own), examples]
+    for part in command.commands.values() if isinstance(command, CommandGroup) else ():
+        assert isinstance(part, Command)
+        parts += _parts(part, f"{name} {part.name}", above)
+    return parts
 
 
 def _command(name: str) -> Command:

@@ -44,8 +44,10 @@ class BatchOptions:
     while the output does not. `output_format`: what goes to standard output: jsonl (None), csv or arrow.
     `row_timeout_s`: a model call may take so much longer than calls of its size usually do; a row that does so alone is
     given up. `memory_bytes`: what all processes of the run may hold together (None: rows in hand are bounded, the
-    model is not). `priority`: "idle" computes when nothing else does. `executor`: where splits are computed, "local" or
-    "ray". `address`: of the Ray cluster, HOST:6379 (None: RAY_ADDRESS, or this machine's).
+    model is not). `priority`: "idle" computes when nothing else does. `events`: a file to which what happens is added
+    as JSON lines ("-": standard output). `in_process`: the splits are computed in this process, one after the other.
+    `executor`: where splits are computed, "local" or "ray". `address`: of the Ray cluster, HOST:6379 (None:
+    RAY_ADDRESS, or this machine's).
     """
 
     workers: int | None = None
@@ -67,6 +69,8 @@ class BatchOptions:
     unsorted: bool = False
     memory_bytes: int | None = None
     priority: str = "normal"
+    events: str | None = None
+    in_process: bool = False
     executor: Literal["local", "ray"] = "local"
     address: str | None = None
 
@@ -77,6 +81,8 @@ class BatchOptions:
             raise UsageError("address is that of a Ray cluster, and is for --executor ray alone.")
         if self.memory_bytes is not None and self.executor == "ray":
             raise UsageError("--memory is what one machine may hold, and is for --executor local alone.")
+        if self.in_process and (self.executor != "local" or (self.workers or 1) > 1):
+            raise UsageError("--in-process computes in this process alone: leave out --workers and --executor.")
         for name in ("workers", "batch_rows", "split_rows", "limit_rows", "row_timeout_s", "memory_bytes"):
             given = getattr(self, name)
             if given is not None and not given > 0:

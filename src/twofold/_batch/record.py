@@ -92,9 +92,11 @@ def _changed_inputs(old: dict[str, Any], new: dict[str, Any]) -> str:
 class RunState:
     """The state of a run whose store is held."""
 
-    def __init__(self, store: Store, record: Record) -> None:
+    def __init__(self, store: Store, record: Record, *, begins: bool = False) -> None:
         self.store = store
         self.record = record
+        self.begins = begins
+        """Nothing of an earlier start goes on."""
 
     @classmethod
     def begin(cls, store: Store, fingerprint: dict[str, Any], shape: Shape, *, overwrite: bool) -> RunState:
@@ -140,7 +142,7 @@ class RunState:
 
     @classmethod
     def _anew(cls, store: Store, fingerprint: dict[str, Any], shape: Shape, stands: Any) -> RunState:
-        state = cls(store, Record(fingerprint, shape.to_json(), replaces=stands))
+        state = cls(store, Record(fingerprint, shape.to_json(), replaces=stands), begins=True)
         state._save()
         return state
 

@@ -12,6 +12,7 @@ __all__ = [
     "FIRST_SHOWN",
     "BatchReport",
     "OnProgress",
+    "PlaceProgress",
     "Progress",
     "allowed_bad_rows",
     "error_lines",
@@ -51,8 +52,23 @@ class BatchReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceProgress:
+    """A worker: the splits in its hands, the rows it has answered or put aside, since when."""
+
+    name: str
+    splits: tuple[int, ...]
+    rows: int
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands. `stage`: "rows", "joining" or "done"; `rows_resumed` were done before it started."""
+    """Where a run stands. `stage`: "rows", "joining" or "done"; `rows_resumed` were done before it started; `places`
+    are the workers that live."""
 
     stage: str
     rows_done: int
@@ -60,6 +76,7 @@ class Progress:
     rows_quarantined: int
     rows_resumed: int
     seconds: float
+    places: tuple[PlaceProgress, ...] = ()
 
     @property
     def rows_per_second(self) -> float:

@@ -17,10 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from twofold._batch.events import both, telling
 from twofold._batch.executors.workers import Workers
 from twofold._batch.places import shown
 from twofold._batch.report import BatchReport, OnProgress, allowed_bad_rows
-from twofold._batch.sources.given import local_files
+from twofold._batch.sources.given import local_files, shown_input
 from twofold._batch.stores import LocalStore, Store, open_store, refuse_one_machine, refuse_overlap
 from twofold._errors import RunStopped
 from twofold._light import import_pyarrow
@@ -56,10 +57,13 @@ def run_batch(
         refuse_overlap(store, [Path(file) for file in files], input_path)
     allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
     with ExitStack() as open_:
+        events = open_.enter_context(telling(options.events, shown_input(input_path), shown(output_path)))
         open_.enter_context(_stopping(store))
         inherited = open_.enter_context(store.hold())
         if executor is None:
-            if options.executor == "ray":
+            if options.in_process:
+                executor = _inline(ref)
+            elif options.executor == "ray":
                 executor = _ray(ref, options, open_, store)
             else:
                 executor = _local(ref, options, open_, inherited)
@@ -68,12 +72,15 @@ def run_batch(
 
         run = prepare(executor, input_path, store, options)
         if run.state.record.finished is None:
-            compute(run, executor, options, began, on_progress)
+            events.keep(store.log, anew=run.state.begins)
+            compute(run, executor, options, began, both(on_progress, events.progress), events)
             run.model_calls = executor.model_calls
         else:
-            run.resumed = len(run.tasks)
+            run.done_before({task.name for task in run.tasks}, events)
             store.clear()
-        return report(run, shown(output_path), options, began)
+        found = report(run, shown(output_path), options, began)
+        events.tell("done", **found.to_json())
+        return found
 
 
 def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Sequence[int]) -> Executor:
@@ -84,6 +91,15 @@ def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Se
     from twofold._batch.executors.local import LocalExecutor
 
     return LocalExecutor(workers, options.workers, options.row_timeout_s, options.memory_bytes)
+
+
+def _inline(ref: ModelRef) -> Executor:
+    """This process, so that a debugger reaches the row."""
+    import_pyarrow()
+    from twofold._batch.executors.inline import InlineExecutor
+    from twofold._model import load
+
+    return InlineExecutor(load(ref), probes=False)
 
 
 def _ray(ref: ModelRef, options: BatchOptions, open_: ExitStack, store: Store) -> Executor:

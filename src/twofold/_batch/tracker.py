@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twofold._batch.report import FIRST_SHOWN, OnProgress, Progress, allowed_bad_rows, error_lines, merge_reasons
+from twofold._batch.events import Events
+from twofold._batch.report import (
+    FIRST_SHOWN,
+    OnProgress,
+    PlaceProgress,
+    Progress,
+    allowed_bad_rows,
+    error_lines,
+    merge_reasons,
+)
+from twofold._batch.work import SplitTask
 from twofold._errors import RunStopped
 
 __all__ = ["RunTracker", "refuse_too_many"]
@@ -17,10 +27,19 @@ PROGRESS_S = 0.1
 
 @dataclass
 class _InWork:
+    place: str = ""
+    began: float = 0.0
     rows: int = 0
     failed: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     first: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class _Place:
+    began: float
+    rows: int = 0
+    splits: list[int] = field(default_factory=list)
 
 
 class RunTracker:
@@ -28,15 +47,17 @@ class RunTracker:
 
     def __init__(
         self,
-        rows_total: int,
+        tasks: Sequence[SplitTask],
         limit: str | int | None,
         began: float,
         on_commit: Callable[[int], None],
         told: OnProgress | None,
         can_put_aside: bool = True,
+        events: Events | None = None,
     ) -> None:
         self.reports: dict[int, dict[str, Any]] = {}
-        self._rows_total = rows_total
+        self._tasks = {task.index: task for task in tasks}
+        self._rows_total = rows_total = sum(task.n_rows for task in tasks)
         self._limit = limit
         self._can_put_aside = can_put_aside
         self._allowed = allowed_bad_rows(limit, rows_total) if can_put_aside else 0
@@ -44,7 +65,9 @@ class RunTracker:
         self._on_commit = on_commit
         self._told = told
         self._told_at = 0.0
+        self._events = events or Events()
         self._in_work: dict[int, _InWork] = {}
+        self._places: dict[str, _Place] = {}
         self._rows = self._failed = self._resumed = 0
 
     def resumed(self, report: dict[str, Any]) -> None:
@@ -52,12 +75,23 @@ class RunTracker:
         self._resumed += report["rows_in"] + report.get("rows_left_out", 0)
         self._committed(report)
 
+    def began(self, index: int, place: str) -> None:
+        now = time.monotonic()
+        split = self._in_work.setdefault(index, _InWork())
+        split.place, split.began = place, now
+        self._places.setdefault(place, _Place(now)).splits.append(index)
+        task = self._tasks[index]
+        where = {"file": task.file.shown, "first_row": task.file.first_row}
+        self._events.tell("split_begun", split=index, rows=task.n_rows, **where, place=place)
+
     def called(
         self, index: int, n_rows: int, n_failed: int, reasons: dict[str, int], first: list[dict[str, Any]]
     ) -> None:
         split = self._in_work.setdefault(index, _InWork())
         split.rows += n_rows
         split.failed += n_failed
+        if split.place in self._places:
+            self._places[split.place].rows += n_rows
         self._rows += n_rows
         self._failed += n_failed
         if n_failed:
@@ -67,14 +101,45 @@ class RunTracker:
         self.tick()
 
     def lost(self, index: int) -> None:
+        split = self._drop(index)
+        if split.place in self._places:
+            self._places[split.place].rows -= split.rows
+
+    def gone(self, place: str, how: str, splits: list[int]) -> None:
+        held = [name for name, its in self._places.items() if name == place or {*its.splits} & {*splits}]
+        for name in held:
+            del self._places[name]
+        self._events.tell("worker_lost", place=place, how=how, splits=splits)
+
+    def _drop(self, index: int) -> _InWork:
         split = self._in_work.pop(index, _InWork())
         self._rows -= split.rows
         self._failed -= split.failed
+        if index in (place := self._places.get(split.place, _Place(0.0))).splits:
+            place.splits.remove(index)
+        return split
 
     def done(self, report: dict[str, Any]) -> None:
-        self.lost(report["index"])
+        split = self._drop(report["index"])
         self._committed(report)
+        self._tell_done(split, report)
         self.tick()
+
+    def _tell_done(self, split: _InWork, report: dict[str, Any]) -> None:
+        index, n_bad = report["index"], report["rows_quarantined"]
+        if n_bad:
+            why = {"reasons": report["reasons"], "first_errors": report["first_errors"]}
+            self._events.tell("quarantined", split=index, rows=n_bad, **why)
+        self._events.tell(
+            "split_done",
+            split=index,
+            rows_in=report["rows_in"],
+            rows_out=report["rows_out"],
+            rows_quarantined=n_bad,
+            rows_left_out=report.get("rows_left_out", 0),
+            seconds=round(time.monotonic() - split.began, 3) if split.began else None,
+            place=split.place,
+        )
 
     def _committed(self, report: dict[str, Any]) -> None:
         self.reports[report["index"]] = report
@@ -92,7 +157,12 @@ class RunTracker:
         if self._told is not None:
             self._told_at = time.monotonic()
             seconds = self._told_at - self._began
-            self._told(Progress(stage, self._rows, self._rows_total, self._failed, self._resumed, seconds))
+            places = tuple(
+                PlaceProgress(name, tuple(place.splits), place.rows, self._told_at - place.began)
+                for name, place in self._places.items()
+            )
+            rows = self._rows, self._rows_total, self._failed, self._resumed
+            self._told(Progress(stage, *rows, seconds, places))
 
     def _check(self) -> None:
         if self._allowed is None or self._failed <= self._allowed:

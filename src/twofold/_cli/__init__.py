@@ -14,7 +14,7 @@ def main() -> None:
     import sys
 
     args = sys.argv[1:]
-    if args[:1] == ["batch"] and len(args) > LEAST_ARGS and not {"-h", "--help"} & {*args}:
+    if args[:1] == ["batch"] and len(args) > LEAST_ARGS and not {"-h", "--help", "--in-process"} & {*args}:
         from twofold._supervisor import begin
 
         begin("twofold._batch.worker")  # it imports pyarrow while this process reads its options

@@ -28,6 +28,7 @@ COMMANDS = {
     "predict": "Answer one row, or a list of rows, here and now.",
     "serve": "Answer requests over HTTP in real time.",
     "batch": "Run a model over stored data.",
+    "runs": "List batch runs, and show what one did.",
     "compare": "Run both modes over the same rows, side by side.",
     "advise": "Say which mode a job should use, and what it costs.",
     "bench": "Send load to a server, and show how it answers.",

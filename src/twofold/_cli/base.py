@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Command",
+    "CommandGroup",
     "ModelChoice",
     "Session",
     "at_least",
@@ -26,9 +27,11 @@ __all__ = [
     "option",
     "pairs",
     "subcommand",
+    "subgroup",
     "traceback_option",
 ]
 
+_Declared = TypeVar("_Declared", bound=click.Command)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -74,21 +77,41 @@ class Command(click.Command):
             formatter.write("\n" + self.examples.strip("\n") + "\n")
 
 
+class CommandGroup(Command, click.Group):
+    """A command that is several."""
+
+
 def subcommand(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Command]:
-    """Declare a subcommand; every one takes --traceback too.
+    """Declare a subcommand; every one takes --traceback too. "runs list" is `list` of the group `runs`.
 
     Each option's environment variable is TWOFOLD_<COMMAND>_<OPTION>, whatever its parameter is called.
     """
 
     def declare(function: Callable[..., Any]) -> Command:
-        declared = click.command(name, cls=Command, examples=examples)(traceback_option(function))
-        for parameter in declared.params:
-            if isinstance(parameter, click.Option):
-                flag = max(parameter.opts, key=len).lstrip("-").replace("-", "_")
-                parameter.envvar = f"TWOFOLD_{name}_{flag}".upper()
-        return declared
+        own = name.rpartition(" ")[2]
+        return _named(name, click.command(own, cls=Command, examples=examples)(traceback_option(function)))
 
     return declare
+
+
+def subgroup(name: str, *, examples: str, commands: list[Command]) -> Callable[[Callable[..., Any]], CommandGroup]:
+    """Declare a command that is these commands."""
+
+    def declare(function: Callable[..., Any]) -> CommandGroup:
+        declared = click.command(name, cls=CommandGroup, examples=examples)(traceback_option(function))
+        for command in commands:
+            declared.add_command(command)
+        return _named(name, declared)
+
+    return declare
+
+
+def _named(name: str, declared: _Declared) -> _Declared:
+    for parameter in declared.params:
+        if isinstance(parameter, click.Option):
+            flag = max(parameter.opts, key=len).lstrip("-").replace("-", "_")
+            parameter.envvar = f"TWOFOLD_{name}_{flag}".upper().replace(" ", "_")
+    return declared
 
 
 class _Number(click.IntRange):

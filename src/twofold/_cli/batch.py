@@ -9,6 +9,7 @@ import click
 
 from twofold._cli.base import ModelChoice, at_least, json_option, model_options, names, option, pairs, subcommand
 from twofold._cli.units import SIZE, WORKERS
+from twofold._errors import UsageError
 
 if TYPE_CHECKING:
     from twofold._batch import BatchReport
@@ -21,6 +22,7 @@ Examples:
   twofold batch parity.py numbers.parquet labels.parquet
   twofold batch fraud.onnx 'data/*.csv.gz' scores/ --map features=f0..f29 --keep id
   twofold batch parity.py numbers.csv labels.jsonl --limit 1000        try it on a few rows
+  twofold batch parity.py numbers.csv labels.jsonl --limit 9 --in-process       stop in it: breakpoint()
   twofold batch fixed.py labels.parquet.twofold/quarantine.jsonl rest.parquet
   twofold batch fraud.onnx /shared/rows/ /shared/scores/ --executor ray --address 10.0.0.1:6379
   twofold batch parity.py 'sqlite:///app.db?query=select number from t where day > 9' labels.csv
@@ -150,6 +152,18 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     "that hangs alone goes to quarantine.",
 )
 @option(
+    "--events",
+    metavar="FILE|-",
+    help="Add what happens to this file as JSON lines, for programs: plan, splits, rows in quarantine, lost workers, "
+    "progress, the end. -: standard output.",
+)
+@option(
+    "--in-process",
+    is_flag=True,
+    help="Compute here, one split after the other, without workers: a debugger, or breakpoint(), reaches the row. "
+    "What hangs or ends its process does so to the run.",
+)
+@option(
     "--executor",
     type=click.Choice(["local", "ray"]),
     default="local",
@@ -172,7 +186,9 @@ def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: s
 
     columns, rename = pairs("--map", rest.pop("columns"), "FIELD=COLUMN"), pairs("--rename", rest.pop("rename"))
     options = BatchOptions(map=columns, rename=rename, keep=None if keep is None else names(keep), **rest)
-    with showing(shown(output)) as on_progress:
+    if as_json and options.events == "-":
+        raise UsageError("--json and --events - would mix on standard output. The last event, done, is the report.")
+    with showing(shown(output), plain=options.in_process) as on_progress:
         report = run_batch(model.ref(), source, output, options, on_progress=on_progress)
     click.echo(summary(report), err=True)
     if as_json:

@@ -38,7 +38,7 @@ def test_rows_appear_in_a_new_table_in_order(database: str, tmp_path: Path):
     assert (again.splits_resumed, again.rows_out) == (4, 100)
     assert len(sql(database, "SELECT 1 FROM scores")) == 100
     [folder] = (tmp_path / "state").iterdir()
-    assert sorted(entry.name for entry in folder.iterdir()) == ["lock", "log", "run.json"]
+    assert sorted(entry.name for entry in folder.iterdir()) == ["lock", "log.jsonl", "run.json"]
 
 
 def test_failing_rows_go_to_the_quarantine_that_was_named(database: str, tmp_path: Path):

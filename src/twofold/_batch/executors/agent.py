@@ -3,7 +3,8 @@ do and asked what happened by one call, over and over. All that goes in and out 
 
 exchange({"work": …, "token": …})   before the first split: proves that this machine sees the output
 exchange({"splits": [task, …]})     computes these as well, and tells what happened since the last time:
-                                    {"events": [["called", …], ["lost", …], ["done", …]], "calls": n}
+                                    {"events": [["began", …], ["called", …], ["lost", …], ["gone", …], ["done", …]],
+                                    "calls": n}
                                     or {"error": …}: then nothing more is computed
 
 The user's code runs in the worker processes, never in this one: a row that ends its process, or blocks it, is found as
@@ -48,6 +49,10 @@ class _Notes:
         self.events: list[Event] = []
         self.urgent = False
 
+    def began(self, index: int, place: str) -> None:
+        with self.changed:
+            self.events.append(["began", index, place])
+
     def called(
         self, index: int, n_rows: int, n_failed: int, reasons: dict[str, int], first: list[dict[str, Any]]
     ) -> None:
@@ -64,6 +69,10 @@ class _Notes:
     def lost(self, index: int) -> None:
         with self.changed:
             self.events.append(["lost", index])
+
+    def gone(self, place: str, how: str, splits: list[int]) -> None:
+        with self.changed:
+            self.events.append(["gone", place, how, splits])
 
     def done(self, report: dict[str, Any]) -> None:
         with self.changed:

@@ -60,12 +60,18 @@ class Measured:
 class Tracker(Protocol):
     """Told what happens to the splits; may raise, which stops the run."""
 
+    def began(self, index: int, place: str) -> None:
+        """Its first rows are computed, at this place: a process, by its number or its machine and number."""
+
     def called(
         self, index: int, n_rows: int, n_failed: int, reasons: dict[str, int], first: list[dict[str, Any]]
     ) -> None: ...
 
     def lost(self, index: int) -> None:
         """Begun again from its first row."""
+
+    def gone(self, place: str, how: str, splits: list[int]) -> None:
+        """A worker was lost, with these splits in hand."""
 
     def done(self, report: dict[str, Any]) -> None: ...
 

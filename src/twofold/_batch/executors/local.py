@@ -233,6 +233,9 @@ class LocalRun:
         if "calling" in message:
             index, rows, expected_s = message["calling"]
             self.model_calls += 1
+            if index not in hand.begun:
+                hand.begun.add(index)
+                self._tracker.began(index, str(hand.worker.pid))
             hand.calls[index] = Call(rows, time.monotonic() + expected_s + self._row_timeout_s)
         elif "called" in message:
             hand.calls.pop(message["called"][0], None)
@@ -253,6 +256,7 @@ class LocalRun:
             return
         self._losses_in_a_row += 1
         how = "held more memory than --memory allows" if hand.exceeded else hand.worker.how_it_ended()
+        self._tracker.gone(str(hand.worker.pid), how, sorted(hand.tasks))
         narrowed = hand.exceeded and self._fewer_places()
         again: list[SplitTask] = []
         for index, task in sorted(hand.tasks.items()):

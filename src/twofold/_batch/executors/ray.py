@@ -298,6 +298,10 @@ class _Run:
                 self._tracker.called(*values)
             elif kind == "lost":
                 self._tracker.lost(*values)
+            elif kind == "began":
+                self._tracker.began(values[0], f"{place.node} {values[1]}")
+            elif kind == "gone":
+                self._tracker.gone(f"{place.node} {values[0]}", *values[1:])
             else:
                 del place.tasks[values[0]["index"]]
                 self._tracker.done(values[0])
@@ -331,6 +335,7 @@ class _Run:
         self._executor.end(place)
         if not place.facts:
             self._lost_loading += 1
+        self._tracker.gone(place.node, why, sorted(place.tasks))
         for index, task in sorted(place.tasks.items(), reverse=True):
             self._tracker.lost(index)
             self._waiting.appendleft(task)

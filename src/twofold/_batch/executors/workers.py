@@ -38,6 +38,8 @@ class Hand:
     ready: bool = False
     has_work: bool = False
     tasks: dict[int, SplitTask] = field(default_factory=dict)
+    begun: set[int] = field(default_factory=set)
+    """Those of its splits whose first call was made."""
     calls: dict[int, Call] = field(default_factory=dict)
     hung: int | None = None
     """The split whose call took too long; the worker was killed for it."""

@@ -70,7 +70,7 @@ class Store(Protocol):
 
     @property
     def log(self) -> Path | None:
-        """Where the run's log stands; None where nothing is kept."""
+        """A file of this machine for the run's log; None where nothing is kept."""
         ...
 
     def shown(self) -> str:

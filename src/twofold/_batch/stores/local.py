@@ -3,8 +3,8 @@
 x.parquet            out/                the output; appears by one rename
 x.parquet.twofold/   out.twofold/        the state
     lock                                 held while a run works
-    log                                  see `log`
     run.json                             see `record`
+    log.jsonl                            what happened, for people; see `events`
     parts/                               committed parts, in the output's format; nothing else is ever in here
     splits/                              for each part: its report and its quarantined rows, committed before it
     tmp/                                 what is being written
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twofold._batch.durable import commit, sync_file, sync_folder, write_whole
+from twofold._batch.events import LOG
 from twofold._batch.formats import Format, find_format, format_of
 from twofold._batch.sinks import open_part, writing
 from twofold._batch.stores.aside import Aside
@@ -79,7 +80,7 @@ class LocalStore:
 
     @property
     def log(self) -> Path:
-        return self.state / "log"
+        return self.state / LOG
 
     @property
     def _aside(self) -> Aside:

@@ -11,7 +11,7 @@ from pathlib import Path
 from twofold._batch.sinks import writing
 from twofold._errors import UsageError
 
-__all__ = ["LOCK", "locked"]
+__all__ = ["LOCK", "holder_of", "locked"]
 
 LOCK = "lock"
 DYING_S = 10.0
@@ -31,6 +31,21 @@ def locked(state: Path, shown: str) -> Iterator[int]:
         yield descriptor
     finally:
         _remove_if_unused(state)
+        os.close(descriptor)
+
+
+def holder_of(state: Path) -> int | None:
+    """The process that holds the lock now; 0 where that cannot be told, None where nobody holds it."""
+    try:
+        descriptor = os.open(state / LOCK, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        if _try_lock(descriptor, shared=True):
+            return None
+        pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
+        return int(pid) if pid.isdigit() else 0
+    finally:
         os.close(descriptor)
 
 
@@ -96,7 +111,7 @@ def _holders(path: Path) -> list[int]:
     return sorted(found - {os.getpid()})
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
     if os.name == "nt":
         import msvcrt
 
@@ -108,7 +123,7 @@ def _try_lock(descriptor: int) -> bool:
     import fcntl
 
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold._batch.durable import write_whole
+from twofold._batch.events import LOG
 from twofold._batch.sinks import writing
 from twofold._batch.stores.locks import locked
 
@@ -26,9 +27,13 @@ SHOWN_CHARACTERS = 48
 
 @dataclass(frozen=True)
 class StateFolder:
-    """`lock`, `tmp/`, `log`, a copy of the record (`run.json`), and what was spooled."""
+    """`lock`, `tmp/`, `log.jsonl`, a copy of the record (`run.json`), and what was spooled."""
 
     path: Path
+
+    @property
+    def log(self) -> Path:
+        return self.path / LOG
 
     @property
     def scratch(self) -> Path:
@@ -38,10 +43,6 @@ class StateFolder:
         own = Path(tempfile.gettempdir()) / f"twofold-{os.getpid()}-{self.path.name}"
         own.mkdir(exist_ok=True)
         return own
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log"
 
     @contextmanager
     def hold(self, shown: str) -> Iterator[int]:
