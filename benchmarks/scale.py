@@ -120,14 +120,14 @@ def measure(results: Results, rounds: int, splits: int) -> tuple[float, float]:
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     tasks = [_task(index) for index in range(splits)]
-    tracker = RunTracker(ROWS, None, time.monotonic(), committed.append, None)
+    tracker = RunTracker(tasks, None, time.monotonic(), committed.append, None)
     for task in tasks:
         tracker.done(_report(task))
     used = (tracemalloc.get_traced_memory()[0] - before) / splits
     tracemalloc.stop()
     took = []
     for _ in range(rounds):
-        tracker = RunTracker(ROWS, None, time.monotonic(), committed.append, None)
+        tracker = RunTracker(tasks, None, time.monotonic(), committed.append, None)
         began = time.process_time()
         for task in tasks:
             json.dumps({"splits": [task.to_json()], "wait_s": 2.0})
