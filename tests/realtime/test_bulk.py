@@ -95,6 +95,13 @@ class TestFailingRows:
         assert found["_error"].to_pylist() == [None, None, None, "bad_row: too old", None, None]
         assert found["rank"].to_pylist() == [0, 1, 2, None, 0, 1]
 
+    def test_arrow_where_no_row_has_an_answer(self, client: httpx.Client):
+        answer = ask(client, stream(pa.Table.from_pylist([FAILING[3]] * 2)), ARROW)
+        assert answer.status_code == 200, answer.text
+        found = table_of(answer.content)
+        assert found["_error"].to_pylist() == ["bad_row: too old"] * 2
+        assert found["rank"].to_pylist() == [None, None]
+
     def test_csv_too(self, client: httpx.Client):
         answer = ask(client, csv_of(FAILING), CSV)
         assert answer.headers["twofold-failed-rows"] == "1"

@@ -77,7 +77,7 @@ def _json(signature: Signature, result: Result, n_rows: int) -> bytes:
 def _arrow(signature: Signature, result: Result, n_rows: int) -> bytes:
     columns = result.outputs.arrow()
     if result.failures:
-        places = pa.array(_places(result, n_rows))
+        places = pa.array(_places(result, n_rows), pa.int64())
         arrays = [column.take(places) for column in columns.columns]
         fields = [field.with_nullable(True) for field in columns.schema]
         arrays.append(pa.array(_errors(result, n_rows), pa.string()))
