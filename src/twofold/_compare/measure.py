@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import queue
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from twofold._compare.costs import price_of
+from twofold._compare.hosting import COMPARE_HOST, Host, hosting
 from twofold._compare.parity import Outcome, compare_outcomes
 from twofold._compare.report import Alone, BatchSide, Comparison, RealTimeSide
 from twofold._compare.sustained import sustained
@@ -25,14 +24,13 @@ from twofold._load.plan import Answer, LoadPlan, LoadResult
 from twofold._load.rows import Position, Rows, read_rows
 from twofold._load.run import run_load
 from twofold._options import CompareOptions
-from twofold._supervisor import Message, Worker, available_cores, error_from_message
+from twofold._supervisor import Message, available_cores
 
 if TYPE_CHECKING:
     from twofold._signature import Signature
 
-__all__ = ["measure"]
+__all__ = ["measure", "quarantined"]
 
-HOST = "twofold._compare.host"
 # A server's processes tell their parent at every sign of life, twice a second, how many calls they made.
 COUNTED_S = 0.8
 WARMUP_S = 0.3
@@ -55,7 +53,7 @@ def measure(model: Message, path: str, options: CompareOptions, on_stage: OnStag
     from twofold._signature import Signature
 
     on_stage("loading the model")
-    with _hosting("alone", {"model": model}) as host:
+    with hosting(COMPARE_HOST, {"alone": {"model": model}}) as host:
         facts = host.wait("done")
     signature = Signature.from_json(facts["signature"])
     rows = read_rows(signature, path, columns=options.map, limit=options.limit_rows)
@@ -89,36 +87,6 @@ def measure(model: Message, path: str, options: CompareOptions, on_stage: OnStag
     )
 
 
-@dataclass
-class _Host:
-    """A host process and what it says."""
-
-    worker: Worker
-    events: queue.SimpleQueue[tuple[Worker, Message | None]]
-
-    def wait(self, key: str) -> Any:
-        """The next message of this kind. Raises what the host says went wrong."""
-        while True:
-            _, message = self.events.get()
-            if message is None:
-                raise RunStopped(f"a process of the comparison {self.worker.how_it_ended()} before it was done.")
-            if "failed" in message:
-                raise error_from_message(message["failed"])
-            if key in message:
-                return message[key]
-
-
-@contextmanager
-def _hosting(side: str, task: Message) -> Iterator[_Host]:
-    events: queue.SimpleQueue[tuple[Worker, Message | None]] = queue.SimpleQueue()
-    worker = Worker.start(HOST, {side: task}, events=events)
-    try:
-        yield _Host(worker, events)
-    finally:
-        worker.kill()
-        worker.join()
-
-
 # ---- real time ----------------------------------------------------------------------------------------------------
 
 
@@ -129,7 +97,10 @@ def _real_time(
     bodies = rows.bodies(signature)
     began = time.perf_counter()
     served = {"port": 0, "workers": options.workers, "deadline_s": options.deadline_s}
-    with _hosting("serve", {"model": model, "options": served}) as host, PeakMemory(host.worker.pid) as peak:
+    with (
+        hosting(COMPARE_HOST, {"serve": {"model": model, "options": served}}) as host,
+        PeakMemory(host.worker.pid) as peak,
+    ):
         url = urlsplit(host.wait("serving").split()[-1])
         start_s = time.perf_counter() - began
         where: dict[str, Any] = {"host": url.hostname, "port": url.port, "stall_s": options.deadline_s + 10.0}
@@ -184,7 +155,7 @@ def _tell_rate(on_stage: OnStage, rate: float) -> None:
     on_stage(f"real time: a Poisson stream of {rate:,.0f} rows/s")
 
 
-def _since(host: _Host, alone: LoadResult) -> tuple[int, int]:
+def _since(host: Host, alone: LoadResult) -> tuple[int, int]:
     """The server's model calls, and the rows they saw, since rows were asked one at a time: one call each."""
     time.sleep(COUNTED_S)
     host.worker.send({"count": True})
@@ -264,7 +235,7 @@ def _run_batch(model: Message, path: str, output: str, limit_rows: int, options:
         "options": {"limit_rows": limit_rows, "workers": options.workers, "map": options.map, "keep": []},
     }
     began = time.perf_counter()
-    with _hosting("batch", task) as host, PeakMemory(host.worker.pid) as peak:
+    with hosting(COMPARE_HOST, {"batch": task}) as host, PeakMemory(host.worker.pid) as peak:
         done = host.wait("done")
         seconds = time.perf_counter() - began
     return _Run(done["report"], seconds, done["cpu_s"], peak.mb)
@@ -281,13 +252,13 @@ def _stored(signature: Signature, report: Message, positions: Sequence[Position]
     merged = table.cast(signature.output_schema).combine_chunks().to_batches()
     batch = Batch.from_arrow(merged[0]) if merged else Batch.from_rows(signature.output_schema, [])
     answers = zip(batch.rows(), signature.encode_rows(batch), strict=True)
-    bad = _quarantined(report["quarantine"])
+    bad = quarantined(report["quarantine"])
     return [
         Outcome(None, error=bad[position]) if position in bad else Outcome(*next(answers)) for position in positions
     ]
 
 
-def _quarantined(path: str | None) -> dict[Position, str]:
+def quarantined(path: str | None) -> dict[Position, str]:
     """The error code of each row in quarantine."""
     if path is None or not Path(path).exists():
         return {}

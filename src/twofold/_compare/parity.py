@@ -35,13 +35,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two values of one output field (dotted path) that are not equal; `size` is |real time - batch|, of floats."""
+    """Two values of one output field (dotted path) that are not equal; `size` is |real time - batch|, of floats, and
+    `bits` their width."""
 
     field: str
     real_time: Any
     batch: Any
     size: float | None
     within: bool
+    bits: int = 0
 
 
 @dataclass
@@ -169,4 +171,4 @@ def _floats(path: str, bits: int, a: float, b: float, found: list[Difference]) -
         size = math.inf
     relative, absolute = TOLERANCES[bits]
     within = math.isfinite(size) and size <= absolute + relative * abs(b)
-    found.append(Difference(path, a, b, size, within))
+    found.append(Difference(path, a, b, size, within, bits))
