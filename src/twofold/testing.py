@@ -9,7 +9,7 @@ def test_seven_is_odd():
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twofold._client import Client
     from twofold._realtime.api import OneModel
 
-__all__ = ["Serving", "serve"]
+__all__ = ["Serving", "assert_same_answers", "serve"]
 
 # Settings that say how processes are laid out: with one of them there are processes.
 PROCESSES = ("workers", "layout", "loop")
@@ -68,3 +68,30 @@ def _served(model: Any, settings: dict[str, Any]) -> Iterator[str]:
     options = options_of(ServeOptions, "twofold.testing.serve", {"port": 0, **settings})
     with threaded(named_models(model), options) as here:
         yield here.url
+
+
+def assert_same_answers(
+    model: OneModel, rows: Sequence[Any], *, rtol: float | None = None, atol: float | None = None
+) -> None:
+    """Ask `rows` alone, in batches, in other orders, through each protocol of a server, and in batch: the answers must
+    be the same, as `twofold verify` has it. All of it happens in this process.
+
+        def test_the_modes_agree():
+            twofold.testing.assert_same_answers("parity.py", [{"number": n} for n in range(100)])
+
+    `model` is what `serve` takes. A row is a dict, or the bare value of a model with one input. `rtol` and `atol` are
+    the tolerance of floats: that which is usual for their width where they are not given.
+
+    Raises AssertionError that says which answers differ, and why; RowsDoNotFit for rows that do not fit the model.
+    """
+    from twofold._model import load
+    from twofold._verify.check import VerifyOptions
+    from twofold._verify.verify import verify_here
+
+    loaded = load(model)
+    typed = [loaded.signature.row(row, index) for index, row in enumerate(rows)]
+    if not typed:
+        raise ValueError("assert_same_answers needs at least one row")
+    found = verify_here(loaded, typed, VerifyOptions(rtol=rtol, atol=atol))
+    if not found.same:
+        raise AssertionError(str(found))

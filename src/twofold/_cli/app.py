@@ -30,6 +30,7 @@ COMMANDS = {
     "batch": "Run a model over stored data.",
     "runs": "List batch runs, and show what one did.",
     "compare": "Run both modes over the same rows, side by side.",
+    "verify": "Ask the same rows in every way; exit 4 if answers differ.",
     "advise": "Say which mode a job should use, and what it costs.",
     "bench": "Send load to a server, and show how it answers.",
 }
