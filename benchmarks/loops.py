@@ -3,6 +3,7 @@
     python -m benchmarks.loops threads MODEL.onnx INPUT.parquet OUTPUT.parquet kept|all
     python -m benchmarks.loops pandas  MODEL.onnx INPUT.parquet OUTPUT.parquet kept|all
     python -m benchmarks.loops even    -          INPUT.parquet OUTPUT.parquet all
+    python -m benchmarks.loops where   -          INPUT.parquet OUTPUT.parquet all
 
 They recover from nothing, check nothing, put no row aside, and leave half a file when killed. Parquet is written with
 the settings that twofold uses, so that the files are as large: zstd 1, dictionaries for text only.
@@ -14,7 +15,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from queue import Queue
@@ -124,14 +125,23 @@ def even(source: str, group: int) -> pa.Table:
     return table.append_column("prediction", pa.array(answers, pa.string()))
 
 
-def by_processes(source: str, output: str) -> None:
+def where(source: str, group: int) -> pa.Table:
+    from benchmarks.where import labels
+
+    table = pq.ParquetFile(source).read_row_group(group, use_threads=False)
+    numbers = table.column("number").chunk(0).to_numpy()
+    answers = [labels(numbers[at : at + CALL_ROWS]) for at in range(0, len(numbers), CALL_ROWS)]
+    return table.append_column("prediction", pa.array(np.concatenate(answers), pa.string()))
+
+
+def by_processes(source: str, output: str, compute: Callable[[str, int], pa.Table]) -> None:
     """The article's function in a process per core, row group by row group, written in order."""
     file = pq.ParquetFile(source)
     ahead: deque[Future[pa.Table]] = deque()
     schema = file.schema_arrow.append(pa.field("prediction", pa.string()))
     with writing(output, schema) as writer, ProcessPoolExecutor(CORES) as pool:
         for group in range(file.num_row_groups):
-            ahead.append(pool.submit(even, source, group))
+            ahead.append(pool.submit(compute, source, group))
             if len(ahead) > 2 * CORES:
                 writer.write_table(ahead.popleft().result())
         for future in ahead:
@@ -140,8 +150,8 @@ def by_processes(source: str, output: str) -> None:
 
 def main(kind: str, model: str, source: str, output: str, columns: str) -> None:
     kept = KEPT if columns == "kept" else KEPT + FEATURES
-    if kind == "even":
-        by_processes(source, output)
+    if kind in ("even", "where"):
+        by_processes(source, output, even if kind == "even" else where)
     elif kind == "pandas":
         by_pandas(model, source, output, kept)
     else:

@@ -13,7 +13,7 @@ from twofold._batch.mapping import Columns, Reading, match_columns, named
 from twofold._batch.opening import Identity
 from twofold._batch.places import is_url
 from twofold._batch.record import digest
-from twofold._batch.shape import Shape
+from twofold._batch.shape import BATCH_ROWS, Shape
 from twofold._batch.sources import InputFile, InputScan, cut, parse_where, rows_until
 from twofold._batch.stores import Store
 from twofold._batch.work import SplitTask, Work
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Identities", "chosen_shape", "fingerprint", "identities", "make_work", "plan_splits", "split_rows_for"]
 
-BATCH_ROWS = 8192
-"""Rows of a model call where nothing is known of its cost."""
 MOST_BATCH_ROWS = 32768
 BATCH_BYTES = 16 << 20
 PIECE_ROWS = 32768

@@ -6,6 +6,7 @@ of short and long rows, mixed and apart, whether rows of like length go together
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -14,12 +15,13 @@ import numpy as np
 from twofold._batch.executors.base import Measured
 from twofold._batch.lengths import lengths_of, measurable
 from twofold._batch.mapping import Rows
+from twofold._batch.shape import BATCH_ROWS
 from twofold._batch.work import SplitTask, Work
 from twofold._model import Model
 from twofold._profile import Profile, profile_path
 from twofold._runner import Runner
 
-__all__ = ["measure", "pays_by_length"]
+__all__ = ["fitting_rows", "measure", "pays_by_length"]
 
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 BY_ROW_SIZES = (1, 16, 256, 2048)
@@ -28,20 +30,27 @@ LEAST_S, MOST_S = 0.2, 1.0
 """The calls may take a hundredth of what the run will, within these."""
 AGAIN_S = 0.01
 """A call that takes less is repeated: one alone says little."""
-CALL_S = 1e-4
+CALL_S = 2e-4
 """What a call costs beside the model: rows cut out, messages, answers put together."""
 BUSY = 0.1
 """Calls are compared by the CPU they use, which others on the machine hardly change; by the clock where it is less than
 this share: such a model waits for something."""
 GAIN = 0.03
-UNTRIED_ROWS = 32
-"""Rows of a call where even sixteen take longer than may be tried."""
+SHORT_S, DEARER = 0.02, 1.15
+"""A call that is shorter than this may have more rows, unless they cost so many times as much: what was measured is not
+exact, and many calls cost more than few."""
+SURE_ROWS = 64
+"""Calls of so many rows are tried for any input; larger ones up to a hundredth of its rows."""
+UNTRIED_ROWS, UNTRIED_S = 32, 0.1
+"""Calls larger than any that was tried have so many rows, or as many as take so long."""
 GROUP_ROWS = 4
 SHORT, LONG = 0.25, 0.9
 LONGER = 1.5
 LEAST_ROW_S = 2e-5
 """Sorting, and putting answers back in order, costs a microsecond or two a row."""
 PAYS = 0.9
+LOOKS, CLEAR = 3, (0.75, 0.97)
+"""Calls that are quick, or leave it open, are looked at so many times."""
 
 
 def measure(model: Model, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
@@ -63,24 +72,33 @@ def measure(model: Model, work: Work, task: SplitTask, n_rows: int) -> Measured 
     if by_length:
         rows = clock.of_like_length(lengths_of(rows, work.signature))
     together = max(model.concurrency or 1, model.threads or 1) if by_row else 1
-    for size, seconds in clock.growing(sizes, min(rows.n_rows, work.shape.batch_rows)):
+    tried = min(rows.n_rows, work.shape.batch_rows, max(SURE_ROWS, int(SHARE * n_rows)))
+    for size, seconds in clock.growing(sizes, tried):
         profile.learn(size, seconds)
         row_s = seconds / max(size, together)
     profile.write(profile_path(model.version))
     if by_row or not clock.took:
         return Measured(row_s, work.shape.batch_rows)
-    batch_rows = _fitting_rows(clock.took)
-    row_s = clock.took[batch_rows] / batch_rows
-    if max(clock.took) < min(UNTRIED_ROWS, work.shape.batch_rows):  # there was no time to see what more rows cost
-        batch_rows = min(UNTRIED_ROWS, work.shape.batch_rows)
-    return Measured(row_s, batch_rows, by_length, clock.cores)
+    batch_rows = fitting_rows(clock.took, work.shape.batch_rows)
+    tried = min(batch_rows, max(clock.took))
+    return Measured(clock.took[tried] / tried, batch_rows, by_length, clock.cores)
 
 
-def _fitting_rows(took: dict[int, float]) -> int:
-    """The fewest rows of a call from which on more of them make a row hardly cheaper."""
+def fitting_rows(took: dict[int, float], most: int) -> int:
+    """The fewest rows of a call, at most `most`, from which on more of them make a row hardly cheaper.
+
+    `took`: rows -> seconds. While a call is short, more rows are better, if not
+    clearly dearer. Where the largest still gains, more are taken unseen, as long as a call stays short.
+    """
     each = {size: (seconds + CALL_S) / size for size, seconds in took.items()}
     enough = min(each.values()) * (1 + GAIN)
-    return min(size for size, row_s in each.items() if row_s <= enough)
+    best = min(size for size, row_s in each.items() if row_s <= enough)
+    dear = min(each.values()) * DEARER
+    best = max([best, *(size for size in each if took[size] < SHORT_S and each[size] < dear)])
+    if best < max(took):
+        return best
+    unseen = 1 << int(math.log2(max(UNTRIED_ROWS, UNTRIED_S * best / took[best])))
+    return max(best, min(unseen, BATCH_ROWS, most))
 
 
 class _Clock:
@@ -150,11 +168,13 @@ def pays_by_length(clock: _Clock, work: Work, row_s: float) -> bool:
         return False
     half = group // 2
     mixed = [np.concatenate([short[:half], long[:half]]), np.concatenate([short[half:], long[half:]])]
-    mixed_s = apart_s = 0.0
-    for _ in range(2):  # once more where the first look leaves it open
-        found_s, apart_found_s = sum(map(clock.taken, mixed)), clock.taken(short) + clock.taken(long)
-        clock.left_s -= found_s + apart_found_s
-        mixed_s, apart_s = mixed_s + found_s, apart_s + apart_found_s
-        if not 0.75 < apart_s / mixed_s < 0.97:
+    calls = [*mixed, short, long]
+    took = [math.inf] * len(calls)
+    for _ in range(LOOKS):
+        found = [clock.taken(call) for call in calls]
+        clock.left_s -= sum(found)
+        took = [min(pair) for pair in zip(took, found, strict=True)]
+        apart, together = took[2] + took[3], took[0] + took[1]
+        if sum(found) > AGAIN_S and not CLEAR[0] < apart / together < CLEAR[1]:
             break
-    return apart_s < PAYS * mixed_s
+    return apart < PAYS * together

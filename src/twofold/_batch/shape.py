@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Shape"]
+__all__ = ["BATCH_ROWS", "Shape"]
+
+BATCH_ROWS = 8192
+"""Rows of a model call where nothing is known of its cost."""
 
 
 @dataclass(frozen=True)

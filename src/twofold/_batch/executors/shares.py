@@ -64,7 +64,7 @@ class Shares:
         if fitting < 1:
             least = (self.rest_bytes + self.model_bytes + LEAST_ROOM) / MARGIN
             raise UsageError(
-                f"--memory {in_words(self.memory_bytes)} is too little: a worker with the model holds "
+                f"--memory {in_words(self.memory_bytes)} is too little: a worker with the model and a few rows holds "
                 f"{in_words(self.model_bytes)}, and what watches it {in_words(self.rest_bytes)}. "
                 f"Give at least {in_words(int(least) + 1)}.",
             )
