@@ -17,9 +17,11 @@ SOURCE = ROOT / "src" / "twofold"
 # Where each third-party package may be imported. numpy, pyarrow and msgspec are at home everywhere.
 HOMES = {
     "click": ("_cli",),
+    "confluent_kafka": ("_stream.kafka",),
     "google": ("_realtime.grpc",),
     "httptools": ("_realtime", "_load", "_wire"),
     "obstore": ("_batch",),
+    "nats": ("_stream.nats",),
     "onnxruntime": ("_flavors.onnx",),
     "opentelemetry": ("_realtime.http.tracing",),
     "pandas": ("_signature", "_batch"),

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from twofold._errors import UsageError
 
-__all__ = ["BatchOptions", "CompareOptions", "ServeOptions", "options_of"]
+__all__ = ["BatchOptions", "CompareOptions", "ServeOptions", "StreamOptions", "options_of"]
 
 Options = TypeVar("Options", "BatchOptions", "CompareOptions", "ServeOptions")
 
@@ -187,6 +187,30 @@ class ServeOptions:
         """The ports to listen on, by what is spoken there."""
         named = {"http": self.port, "grpc": self.grpc_port, "metrics": self.metrics_port}
         return {name: port for name, port in named.items() if port is not None}
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How messages are answered.
+
+    `keep`: only these fields of a message are in its answer (None: all). `rename`: an output -> its name in the answer.
+    `dead_letters`: where messages without an answer go (None: beside the sink). `batch_rows`: messages a model call
+    sees at most. `drain_timeout_s`: how long a stream that was told to stop finishes what is in flight.
+    `metrics_port`: where /metrics is shown (None: nowhere; 0: a free one).
+    """
+
+    keep: Sequence[str] | None = None
+    rename: dict[str, str] = field(default_factory=dict)
+    dead_letters: str | None = None
+    batch_rows: int = 1024
+    drain_timeout_s: float = 30.0
+    metrics_port: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_rows", "drain_timeout_s"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise UsageError(f"{name} must be more than 0, and {value} was given.")
 
 
 @dataclass(frozen=True)

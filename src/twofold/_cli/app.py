@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": "Answer requests over HTTP in real time.",
     "batch": "Run a model over stored data.",
     "runs": "List batch runs, and show what one did.",
+    "stream": "Answer messages: Kafka, NATS, or lines of a pipe.",
     "compare": "Run both modes over the same rows, side by side.",
     "verify": "Ask the same rows in every way; exit 4 if answers differ.",
     "advise": "Say which mode a job should use, and what it costs.",
@@ -73,6 +74,7 @@ Examples:
   twofold predict parity.py '{"number": 7}'
   twofold serve parity.py --port 8000
   twofold batch parity.py numbers.parquet labels.parquet
+  twofold stream parity.py - - < numbers.jsonl
   twofold compare parity.py numbers.parquet
   twofold bench parity.py --rate 500/s
 

@@ -129,16 +129,16 @@ def missing(field: Field, *, named: bool = True) -> Misfit:
 class RequestDecoder:
     """Request bodies of one signature."""
 
-    def __init__(self, fields: tuple[Field, ...], nulls_as_nan: bool) -> None:
+    def __init__(self, fields: tuple[Field, ...], rules: Rules) -> None:
         self._finish: Callable[[Any], tuple[Any, ...]]
         self._one: msgspec.json.Decoder[Any]
         self._many: msgspec.json.Decoder[list[Any]]
-        self._table = RowReader(fields, Rules(nulls_as_nan=nulls_as_nan))
+        self._table = RowReader(fields, rules)
         if not _plain_names(fields):  # which msgspec cannot have in a struct
             self._one = self._many = _refuses_all
             self._finish = tuple
             return
-        row_type, self._finish = _compile_row(fields, nulls_as_nan)
+        row_type, self._finish = _compile_row(fields, rules)
         self._one = msgspec.json.Decoder(row_type)
         self._many = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]
 
@@ -191,9 +191,9 @@ def _plain_names(fields: tuple[Field, ...]) -> bool:
     return True
 
 
-def _compile_row(fields: tuple[Field, ...], nulls_as_nan: bool) -> tuple[type, Callable[[Any], tuple[Any, ...]]]:
+def _compile_row(fields: tuple[Field, ...], rules: Rules) -> tuple[type, Callable[[Any], tuple[Any, ...]]]:
     """The msgspec Struct of a row, and what makes the canonical tuple of one."""
-    struct, posts = _struct(fields, nulls_as_nan)
+    struct, posts = _struct(fields, rules)
     as_tuple = msgspec.structs.astuple
     if not posts:
         return struct, as_tuple
@@ -208,13 +208,13 @@ def _compile_row(fields: tuple[Field, ...], nulls_as_nan: bool) -> tuple[type, C
             row[at] = post(row[at])
         return tuple(row)
 
-    return struct, _floats_of_one_width(fields, nulls_as_nan) or finish
+    return struct, _floats_of_one_width(fields, rules) or finish
 
 
-def _floats_of_one_width(fields: tuple[Field, ...], nulls_as_nan: bool) -> Callable[[Any], tuple[Any, ...]] | None:
+def _floats_of_one_width(fields: tuple[Field, ...], rules: Rules) -> Callable[[Any], tuple[Any, ...]] | None:
     """A row of nothing but float32 (or float16) is rounded in one call."""
     first = fields[0].type if fields else None
-    if not isinstance(first, Float) or first.bits == 64 or nulls_as_nan:
+    if not isinstance(first, Float) or first.bits == 64 or rules.nulls_as_nan:
         return None
     if any(f.type != first or f.nullable or not f.required or value_check(f) is not None for f in fields):
         return None
@@ -223,11 +223,11 @@ def _floats_of_one_width(fields: tuple[Field, ...], nulls_as_nan: bool) -> Calla
     return lambda found: unpack(pack(*as_tuple(found)))
 
 
-def _struct(fields: tuple[Field, ...], nulls_as_nan: bool) -> tuple[type, list[tuple[int, Post]]]:
+def _struct(fields: tuple[Field, ...], rules: Rules) -> tuple[type, list[tuple[int, Post]]]:
     members: list[Any] = []
     posts: list[tuple[int, Post]] = []
     for at, field in enumerate(fields):
-        hint, post = _hint(field, nulls_as_nan)
+        hint, post = _hint(field, rules)
         if field.required:
             members.append((f"f{at}", hint))
         else:
@@ -236,7 +236,8 @@ def _struct(fields: tuple[Field, ...], nulls_as_nan: bool) -> tuple[type, list[t
         if post is not None:
             posts.append((at, post))
     names = {f"f{at}": field.name for at, field in enumerate(fields)}
-    made = msgspec.defstruct("Row", members, rename=names, forbid_unknown_fields=True, kw_only=True, gc=False)
+    strict = not rules.ignore_unknown
+    made = msgspec.defstruct("Row", members, rename=names, forbid_unknown_fields=strict, kw_only=True, gc=False)
     return made, posts
 
 
@@ -258,16 +259,16 @@ def _or_default(post: Post | None) -> Post:
     return read
 
 
-def _hint(field: Field, nulls_as_nan: bool) -> tuple[Any, Post | None]:
+def _hint(field: Field, rules: Rules) -> tuple[Any, Post | None]:
     """The type msgspec decodes this field with, and what is left to do afterwards (None: nothing)."""
-    hint, post = _type_hint(field.type, field, nulls_as_nan)
+    hint, post = _type_hint(field.type, field, rules)
     check = value_check(field)
     if check is not None:
         post = _checked(post, check, expected_words(field))
     if field.nullable:
         return hint | None, None if post is None else _unless_null(post)
-    if nulls_as_nan and isinstance(field.type, Float | Tensor):
-        return Any, value_reader(field, Rules(nulls_as_nan=True))
+    if rules.nulls_as_nan and isinstance(field.type, Float | Tensor):
+        return Any, value_reader(field, rules)
     return hint, post
 
 
@@ -285,7 +286,7 @@ def _unless_null(post: Post) -> Post:
     return lambda value: None if value is None else post(value)
 
 
-def _type_hint(kind: Type, field: Field, nulls_as_nan: bool) -> tuple[Any, Post | None]:
+def _type_hint(kind: Type, field: Field, rules: Rules) -> tuple[Any, Post | None]:
     match kind:
         case Bool():
             return bool, None
@@ -298,14 +299,14 @@ def _type_hint(kind: Type, field: Field, nulls_as_nan: bool) -> tuple[Any, Post 
         case Choice(values) if all(isinstance(v, str) or _INT64[0] <= v <= _INT64[1] for v in values):
             return Literal[tuple(values)], None
         case Tensor(item, shape):
-            return _tensor_hint(item_field(kind, field.constraints), shape, field, nulls_as_nan)
+            return _tensor_hint(item_field(kind, field.constraints), shape, field, rules)
         case List(item):
-            inner, post = _hint(item, nulls_as_nan)
+            inner, post = _hint(item, rules)
             if inner is float and post is not None and value_check(item) is None and isinstance(item.type, Float):
                 return list[float], round_all(item.type.bits)
             return list[inner], None if post is None else _each(post)  # type: ignore[valid-type]
         case Struct(fields):
-            return _nested_hint(fields, nulls_as_nan)
+            return _nested_hint(fields, rules)
         case _:  # text on the wire: bytes, instants, dates
             return str, value_reader(Field(field.name, kind))
 
@@ -318,11 +319,11 @@ def _int_hint(field: Field, low: int, high: int) -> tuple[Any, Post | None]:
     return int, value_reader(Field(field.name, field.type, constraints=field.constraints))
 
 
-def _tensor_hint(item: Field, shape: tuple[int, ...], field: Field, nulls_as_nan: bool) -> tuple[Any, Post | None]:
-    if nulls_as_nan and isinstance(item.type, Float):
+def _tensor_hint(item: Field, shape: tuple[int, ...], field: Field, rules: Rules) -> tuple[Any, Post | None]:
+    if rules.nulls_as_nan and isinstance(item.type, Float):
         bare = Field(field.name, field.type, constraints=field.constraints)
-        return Any, value_reader(bare, Rules(nulls_as_nan=True))
-    hint, _ = _hint(item, nulls_as_nan)
+        return Any, value_reader(bare, rules)
+    hint, _ = _hint(item, rules)
     for length in reversed(shape):
         hint = Annotated[list[hint], msgspec.Meta(min_length=length, max_length=length)]  # type: ignore[valid-type]
     if value_check(item) is None and (not isinstance(item.type, Float) or item.type.bits == 64):
@@ -336,8 +337,8 @@ def _each(post: Post) -> Post:
     return lambda values: [post(value) for value in values]
 
 
-def _nested_hint(fields: tuple[Field, ...], nulls_as_nan: bool) -> tuple[Any, Post | None]:
-    struct, posts = _struct(fields, nulls_as_nan)
+def _nested_hint(fields: tuple[Field, ...], rules: Rules) -> tuple[Any, Post | None]:
+    struct, posts = _struct(fields, rules)
     names = [field.name for field in fields]
     as_tuple = msgspec.structs.astuple
 

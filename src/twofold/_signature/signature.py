@@ -55,7 +55,7 @@ class Signature:
         self.nulls_as_nan = nulls_as_nan
         self.inputs = _checked(inputs, "input")
         self.outputs = _checked(outputs, "output")
-        decoder = RequestDecoder(self.inputs, nulls_as_nan)
+        decoder = RequestDecoder(self.inputs, Rules(nulls_as_nan=nulls_as_nan))
         self.decode_row = decoder.decode_row
         self.decode = decoder.decode
         self.encode_row = object_writer(self.outputs)
@@ -109,6 +109,11 @@ class Signature:
     @functools.cached_property
     def _lenient_rows(self) -> RowReader:
         return RowReader(self.inputs, Rules(nulls_as_nan=self.nulls_as_nan, ignore_unknown=True))
+
+    @functools.cached_property
+    def decode_record(self) -> Callable[[bytes], Row]:
+        """One JSON object -> one row, as `decode_row`; names that are no input are passed over."""
+        return RequestDecoder(self.inputs, Rules(nulls_as_nan=self.nulls_as_nan, ignore_unknown=True)).decode_row
 
     # ---- columns in
 
