@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import time
 
-from twofold._batch.progress import describe, showing
-from twofold._batch.report import Progress
+from twofold._batch.progress import describe, describe_place, showing
+from twofold._batch.report import PlaceProgress, Progress
 
 
 def at(seconds: float, done: int, bad: int = 0) -> Progress:
@@ -39,3 +40,36 @@ def test_what_is_resumed_does_not_count_as_speed():
     assert progress.rows_per_second == 100
     assert describe(progress) == "6,000 of 10,000 rows (60 %), 100 rows/s, 0:40 left, 2 in quarantine"
     assert "1:02:03 left" in describe(Progress("rows", 1, 1 + 3723, 0, 0, 1.0))
+
+
+def test_each_worker_has_a_line_and_many_share_one():
+    places = tuple(PlaceProgress(f"{pid}", (pid, pid + 1), 100 * pid, 10.0) for pid in range(1, 13))
+    assert describe_place(places[0]) == "100 rows, 10 rows/s, splits 1, 2"
+    assert describe_place(PlaceProgress("7", (), 1000, 10.0)) == "1,000 rows, 100 rows/s, waits"
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    with showing("out.csv", stream) as told:
+        told(Progress("rows", 2500, 10_000, 3, 0, 1.0, places))
+        until = time.monotonic() + 10
+        while "4 more" not in stream.getvalue() and time.monotonic() < until:
+            time.sleep(0.02)  # it is drawn ten times a second
+        told(Progress("rows", 5000, 10_000, 3, 0, 2.0, places[:1]))
+    shown = stream.getvalue()
+    assert "worker 8" in shown
+    assert "worker 9" not in shown
+    assert "4 more" in shown
+
+
+def test_lines_where_a_debugger_asks():
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    with showing("out.csv", stream, plain=True) as told:
+        told(at(20.0, 2500))
+    assert stream.getvalue() == "out.csv: 2,500 of 10,000 rows (25 %), 125 rows/s, 1:00 left\n"

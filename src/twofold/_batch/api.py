@@ -12,6 +12,7 @@ from twofold._options import BatchOptions, options_of
 from twofold._reference import ModelRef, refuse_at_import
 
 if TYPE_CHECKING:
+    from twofold._batch.dry import DryRun
     from twofold._model import Model
 
 __all__ = ["BatchSettings", "batch"]
@@ -52,6 +53,17 @@ def batch(
     model: str | Path | Model | ModelRef | Callable[..., Any],
     data: str | Path,
     output: str | Path,
+    *,
+    dry_run: Literal[True],
+    **settings: Unpack[BatchSettings],
+) -> DryRun: ...
+
+
+@overload
+def batch(
+    model: str | Path | Model | ModelRef | Callable[..., Any],
+    data: str | Path,
+    output: str | Path,
     **settings: Unpack[BatchSettings],
 ) -> BatchReport: ...
 
@@ -72,6 +84,8 @@ def batch(
     model: str | Path | Model | ModelRef | Callable[..., Any],
     data: Any,
     output: str | Path | None = None,
+    *,
+    dry_run: bool = False,
     **settings: Unpack[BatchSettings],
 ) -> Any:
     """Answer every row of `data`, in order.
@@ -79,6 +93,7 @@ def batch(
     A list of rows gives the list of their answers, computed in this process; an Arrow table, a pandas or polars
     DataFrame gives one of its kind, with the answers beside the columns it came with. A path (a file, folder or glob),
     with `output`, is computed by worker processes and gives a BatchReport; a run that was stopped goes on where it was.
+    With `dry_run` it writes nothing, and gives what it would do: columns, splits, a sample, about how many seconds.
 
     `model` is a reference such as "parity.py", a marked function or class, or a loaded model. The settings are the
     options of `twofold batch`: `workers`, `batch_rows`, `split_rows`, `map` (field -> column), `keep`, `rename`
@@ -103,10 +118,16 @@ def batch(
         )
     if not is_path and output is not None:
         raise UsageError("twofold.batch writes an output for a path only; rows in memory are answered in memory.")
+    if dry_run and not is_path:
+        raise UsageError("dry_run is for stored data: rows in memory are answered in memory, and nothing is written.")
     if is_path:
+        refuse_at_import("batch")
+        if dry_run:
+            from twofold._batch.dry import dry_run as described
+
+            return described(reference_for_workers(model), str(data), str(output), options)
         from twofold._batch.run import run_batch
 
-        refuse_at_import("batch")
         return run_batch(reference_for_workers(model), str(data), str(output), options)
     from twofold._batch.memory import run_in_memory
     from twofold._model import load

@@ -31,10 +31,12 @@ from twofold._batch.report import Progress
 from twofold._errors import OverwriteRefused, TwofoldError, UsageError
 from twofold._version import __version__
 
-__all__ = ["LOG", "VERSION", "Events", "both", "read_events", "telling"]
+__all__ = ["ID_CHARACTERS", "LOG", "VERSION", "Events", "both", "read_events", "telling"]
 
 VERSION = 1
 LOG = "log.jsonl"
+ID_CHARACTERS = 12
+"""Of a run's fingerprint, where people and events name it."""
 LOGGED = frozenset(["started", "plan", "split_done", "worker_lost", "published", "done", "stopped"])
 NOT_LOGGED = frozenset(["first_errors"])
 """What the log leaves out: values of rows."""

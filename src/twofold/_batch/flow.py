@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from twofold._batch.events import Events
-from twofold._batch.executors.base import Executor, ModelFacts
+from twofold._batch.events import ID_CHARACTERS, Events
+from twofold._batch.executors.base import Executor, Measured, ModelFacts
 from twofold._batch.joining import Joining, total
 from twofold._batch.lengths import measurable
 from twofold._batch.plan import chosen_shape, fingerprint, identities, make_work, plan_splits
@@ -23,10 +24,8 @@ from twofold._batch.work import SplitTask, Work
 from twofold._errors import RunStopped
 from twofold._options import BatchOptions
 
-__all__ = ["Run", "compute", "prepare", "report"]
+__all__ = ["Plan", "Run", "compute", "make_plan", "prepare", "report"]
 
-ID_CHARACTERS = 12
-"""Of a run's fingerprint, where people and events name it."""
 PROBED_ROWS = 1 << 16
 """The first split that large is where the model's cost is measured."""
 
@@ -59,12 +58,34 @@ class Run:
         )
 
 
+@dataclass
+class Plan:
+    """What a run will be, before anything of it is written."""
+
+    work: Work
+    tasks: Sequence[SplitTask]
+    fingerprint: dict[str, Any]
+    scan: InputScan
+    model: ModelFacts
+    measured: Measured | None = None
+
+
 def prepare(executor: Executor, given: str, store: Store, options: BatchOptions) -> Run:
     """Look through the input, match it with the model, and begin the run, go on with it, or find it finished."""
+    plan = make_plan(executor, given, store, spool_of(store), options)
+    work = plan.work
+    state = RunState.begin(work.store, plan.fingerprint, work.shape, overwrite=options.overwrite)
+    return Run(work, plan.tasks, state, plan.model)
+
+
+def make_plan(
+    executor: Executor, given: str, store: Store, spool: Spool, options: BatchOptions, *, dry: bool = False
+) -> Plan:
+    """Look through the input and match it with the model. `dry`: the model's cost is measured, whoever chose what."""
     where = None if options.where is None else parse_where(options.where)
     begun = read_record(store)
     begun_with = None if begun is None or begun.finished is not None else begun.fingerprint.get("inputs")
-    files = input_files(given, where, spool_of(store), input_format=options.input_format, begun=begun_with)
+    files = input_files(given, where, spool, input_format=options.input_format, begun=begun_with)
     inputs = identities(files)
     scan = scan_inputs(files, where=where)
     model = executor.facts()
@@ -73,27 +94,31 @@ def prepare(executor: Executor, given: str, store: Store, options: BatchOptions)
     store = store.of_run(digest(known))
     work = replace(work, store=store)
     found = read_record(store)
-    if found is not None and found.fingerprint == known:
+    goes_on = found is not None and found.fingerprint == known
+    measured = _measured(executor, scan, work, options) if dry or (not goes_on and _is_open(work, options)) else None
+    if found is not None and goes_on:
         shape = Shape.from_json(found.shape)
     else:
-        shape = _fitting_shape(executor, scan, work, options)
-    work = replace(work, shape=shape)
-    state = RunState.begin(store, known, shape, overwrite=options.overwrite)
+        shape = chosen_shape(scan, work, measured, options)
     tasks = plan_splits(scan, shape.split_rows, options, digest(known), inputs, store.format)
-    return Run(work, tasks, state, model)
+    return Plan(replace(work, shape=shape), tasks, known, scan, model, measured)
 
 
 def spool_of(store: Store) -> Spool:
     return Spool(store.spool)
 
 
-def _fitting_shape(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> Shape:
+def _is_open(work: Work, options: BatchOptions) -> bool:
+    """Something of the run's shape is to be chosen."""
+    return not (options.split_rows and options.batch_rows) or (
+        not options.unsorted and bool(measurable(work.signature))
+    )
+
+
+def _measured(executor: Executor, scan: InputScan, work: Work, options: BatchOptions) -> Measured | None:
     first = plan_splits(scan, PROBED_ROWS, options, "", {file.path: [] for file in scan.files}, work.store.format)
-    open_ = not options.split_rows or not options.batch_rows or (not options.unsorted and measurable(work.signature))
-    measured = executor.probe(work, first[0], scan.n_rows) if open_ and first and first[0].n_rows > 1 else None
-    if measured is not None and options.unsorted:
-        measured = replace(measured, by_length=False)
-    return chosen_shape(scan, work, measured, options)
+    measured = executor.probe(work, first[0], scan.n_rows) if first and first[0].n_rows > 1 else None
+    return replace(measured, by_length=False) if measured is not None and options.unsorted else measured
 
 
 def compute(

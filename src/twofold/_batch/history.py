@@ -17,12 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from twofold._batch.events import LOG, read_events
+from twofold._batch.events import ID_CHARACTERS, LOG, read_events
 
 __all__ = ["Rate", "RunRecord", "Start", "find_runs", "read_run", "timeline"]
 
 STATE = ".twofold"
-ID_CHARACTERS = 12
 BINS = 20
 TOLD = frozenset(["format", "model", "signature", "inputs"])
 """What of a fingerprint has another place, or none, here."""

@@ -105,9 +105,10 @@ class _Bars:
         for name in [name for name in self._lines if name not in shown]:
             bars.remove_task(self._lines.pop(name))
         for name, said in shown.items():
-            if name not in self._lines:
-                self._lines[name] = bars.add_task(f"  worker {name}", total=None, visible=True, said="", is_line=True)
-            bars.update(self._lines[name], said=said)
+            if name in self._lines:
+                bars.update(self._lines[name], said=said)
+            else:
+                self._lines[name] = bars.add_task(f"  worker {name}", total=None, said=said, is_line=True)
 
     def _begin(self, progress: Progress) -> Bars:
         from rich.console import Console

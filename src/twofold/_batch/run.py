@@ -32,7 +32,7 @@ from twofold._supervisor import refuse_in_worker
 if TYPE_CHECKING:
     from twofold._batch.executors.base import Executor
 
-__all__ = ["run_batch"]
+__all__ = ["opened_store", "run_batch", "started_executor"]
 
 
 def run_batch(
@@ -51,22 +51,13 @@ def run_batch(
     """
     refuse_in_worker("twofold.batch")
     began = time.monotonic()
-    files = local_files(input_path)
-    store = open_store(output_path, options, files)
-    if isinstance(store, LocalStore):
-        refuse_overlap(store, [Path(file) for file in files], input_path)
-    allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
+    store = opened_store(input_path, output_path, options)
     with ExitStack() as open_:
         events = open_.enter_context(telling(options.events, shown_input(input_path), shown(output_path)))
         open_.enter_context(_stopping(store))
         inherited = open_.enter_context(store.hold())
         if executor is None:
-            if options.in_process:
-                executor = _inline(ref)
-            elif options.executor == "ray":
-                executor = _ray(ref, options, open_, store)
-            else:
-                executor = _local(ref, options, open_, inherited)
+            executor = started_executor(ref, options, open_, store, inherited)
         open_.enter_context(closing(executor))
         from twofold._batch.flow import compute, prepare, report
 
@@ -81,6 +72,27 @@ def run_batch(
         found = report(run, shown(output_path), options, began)
         events.tell("done", **found.to_json())
         return found
+
+
+def opened_store(input_path: str, output_path: str, options: BatchOptions) -> Store:
+    """The output's store. UsageError for options that contradict each other, or an output that is the input."""
+    files = local_files(input_path)
+    store = open_store(output_path, options, files)
+    if isinstance(store, LocalStore):
+        refuse_overlap(store, [Path(file) for file in files], input_path)
+    allowed_bad_rows(options.max_bad_rows, 0)  # written as it should be?
+    return store
+
+
+def started_executor(
+    ref: ModelRef, options: BatchOptions, open_: ExitStack, store: Store, inherited: Sequence[int] = ()
+) -> Executor:
+    """What the options name; it ends with `open_`."""
+    if options.in_process:
+        return _inline(ref)
+    if options.executor == "ray":
+        return _ray(ref, options, open_, store)
+    return _local(ref, options, open_, inherited)
 
 
 def _local(ref: ModelRef, options: BatchOptions, open_: ExitStack, inherited: Sequence[int]) -> Executor:

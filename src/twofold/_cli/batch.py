@@ -13,6 +13,7 @@ from twofold._errors import UsageError
 
 if TYPE_CHECKING:
     from twofold._batch import BatchReport
+    from twofold._options import BatchOptions
 
 
 @subcommand(
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Examples:
   twofold batch parity.py numbers.parquet labels.parquet
   twofold batch fraud.onnx 'data/*.csv.gz' scores/ --map features=f0..f29 --keep id
+  twofold batch parity.py numbers.csv labels.jsonl --dry-run           what would it do, and how long
   twofold batch parity.py numbers.csv labels.jsonl --limit 1000        try it on a few rows
   twofold batch parity.py numbers.csv labels.jsonl --limit 9 --in-process       stop in it: breakpoint()
   twofold batch fixed.py labels.parquet.twofold/quarantine.jsonl rest.parquet
@@ -152,6 +154,12 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
     "that hangs alone goes to quarantine.",
 )
 @option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing: show the columns that were matched, the splits, what the first rows give and about how long "
+    "all would take.",
+)
+@option(
     "--events",
     metavar="FILE|-",
     help="Add what happens to this file as JSON lines, for programs: plan, splits, rows in quarantine, lost workers, "
@@ -172,7 +180,9 @@ Exit code: 0 done; 1 broken input or model, full disk, too many bad rows; 2 usag
 )
 @option("--address", metavar="HOST:PORT", help="The Ray cluster. Default: RAY_ADDRESS, or the one of this machine.")
 @json_option
-def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: str | None, **rest: Any) -> int:
+def command(
+    model: ModelChoice, source: str, output: str, as_json: bool, keep: str | None, dry_run: bool, **rest: Any
+) -> int:
     """Answer every row of INPUT with MODEL and write OUTPUT: the same rows in the same order, with all their columns
     and the answers beside them."""
     if rest["priority"] == "idle":
@@ -186,6 +196,8 @@ def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: s
 
     columns, rename = pairs("--map", rest.pop("columns"), "FIELD=COLUMN"), pairs("--rename", rest.pop("rename"))
     options = BatchOptions(map=columns, rename=rename, keep=None if keep is None else names(keep), **rest)
+    if dry_run:
+        return _dry_run(model, source, output, options, as_json=as_json)
     if as_json and options.events == "-":
         raise UsageError("--json and --events - would mix on standard output. The last event, done, is the report.")
     with showing(shown(output), plain=options.in_process) as on_progress:
@@ -195,6 +207,15 @@ def command(model: ModelChoice, source: str, output: str, as_json: bool, keep: s
         values = report.to_json()
         click.echo(json.dumps({key: values[key] for key in SHOWN}), err=output == "-")
     return report.exit_code
+
+
+def _dry_run(model: ModelChoice, source: str, output: str, options: BatchOptions, *, as_json: bool) -> int:
+    from twofold._batch.dry import dry_run
+    from twofold._cli.dry import text
+
+    found = dry_run(model.ref(), source, output, options)
+    click.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else text(found))
+    return 0
 
 
 SHOWN = (

@@ -93,6 +93,10 @@ class Executor(Protocol):
         """Bytes that the rows in hand at one place may take up; None: no limit."""
         ...
 
+    def places_for(self, n_splits: int) -> int:
+        """How many of so many splits are computed at once."""
+        ...
+
     def probe(self, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
         """What a few rows of a split cost, in a run over `n_rows`; None where that cannot be said."""
         ...

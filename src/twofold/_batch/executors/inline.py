@@ -38,6 +38,9 @@ class InlineExecutor:
     def room(self) -> int | None:
         return None
 
+    def places_for(self, n_splits: int) -> int:  # noqa: ARG002
+        return 1
+
     def probe(self, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
         return measure(self._model, work, task, n_rows) if self._probes else None
 

@@ -80,6 +80,11 @@ class LocalExecutor:
         """Lanes of each worker, and workers."""
         return (wanted, 1) if self._workers.facts["drops_gil"] else (1, wanted)
 
+    def places_for(self, n_splits: int) -> int:
+        lanes, n_workers = self._places(max(1, min(self._wanted(), n_splits)))
+        shares = self._shares()
+        return lanes * (n_workers if shares is None else shares.workers(n_workers))
+
     def probe(self, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
         """What a few rows of a split cost; None where that cannot be said."""
         hand = next(iter(self._workers.hands.values()))

@@ -149,6 +149,9 @@ class RayExecutor:
     def room(self) -> int | None:
         return None
 
+    def places_for(self, n_splits: int) -> int:
+        return max(1, min(self._n_workers or int(ray.cluster_resources().get("CPU", 0)), n_splits))
+
     def probe(self, work: Work, task: SplitTask, n_rows: int) -> Measured | None:
         place = self.places[0]
         self._first_place(place)

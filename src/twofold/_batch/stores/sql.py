@@ -112,7 +112,7 @@ class SqlStore:
 
     def load(self) -> dict[str, Any] | None:
         with transaction(self.location) as session:
-            found = self._one(session, "record")
+            found = self._one(session, "record") if session.columns(self._runs) else None
         return None if found is None else json.loads(found)
 
     def save(self, record: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ class SqlStore:
         with transaction(self.location) as session:
             if not session.columns(table) or not session.run(f"SELECT 1 FROM {session.name(table)} LIMIT 1"):
                 return None
-            published = self._one(session, "published")
+            published = self._one(session, "published") if session.columns(self._runs) else None
         return ["run", published] if published else ["rows"]
 
     def future_identity(self) -> Any:
