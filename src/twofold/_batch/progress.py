@@ -11,8 +11,7 @@ from twofold._batch.report import OnProgress, PlaceProgress, Progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from rich.live import Live
 
 __all__ = ["showing"]
 
@@ -85,49 +84,46 @@ def describe_place(place: PlaceProgress) -> str:
 
 
 class _Bars:
-    """Bars of rich, imported when there is something to show: one for the run, a line for each worker below it."""
+    """Drawn by rich, imported when there is something to show: a bar for the run, a line for each worker below it."""
 
     def __init__(self, title: str, stream: TextIO) -> None:
         self._title = title
         self._stream = stream
-        self._shown: Bars | None = None
-        self._lines: dict[str, TaskID] = {}
+        self._live: Live | None = None
+        self._lines: list[str] = []
 
     def __call__(self, progress: Progress) -> None:
-        bars = self._shown or self._begin(progress)
+        if self._live is None:
+            self._begin(progress)
         said = "joining the parts" if progress.stage == "joining" else describe(progress)
-        bars.update(self._whole, completed=progress.rows_done, said=said)
-        shown = {place.name: describe_place(place) for place in progress.places[:MOST_PLACES]}
-        if len(progress.places) > MOST_PLACES:
-            rest = progress.places[MOST_PLACES:]
-            speed = sum(place.rows_per_second for place in rest)
-            shown[f"{len(rest)} more"] = f"{sum(place.rows for place in rest):,} rows, {speed:,.0f} rows/s"
-        for name in [name for name in self._lines if name not in shown]:
-            bars.remove_task(self._lines.pop(name))
-        for name, said in shown.items():
-            if name in self._lines:
-                bars.update(self._lines[name], said=said)
-            else:
-                self._lines[name] = bars.add_task(f"  worker {name}", total=None, said=said, is_line=True)
+        self._bar.update(self._whole, completed=progress.rows_done, said=said)
+        lines = [f"  worker {place.name}: {describe_place(place)}" for place in progress.places[:MOST_PLACES]]
+        if rest := progress.places[MOST_PLACES:]:
+            rows, speed = sum(place.rows for place in rest), sum(place.rows_per_second for place in rest)
+            lines.append(f"  {len(rest)} more: {rows:,} rows, {speed:,.0f} rows/s")
+        self._lines = lines
 
-    def _begin(self, progress: Progress) -> Bars:
+    def _begin(self, progress: Progress) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Task, TextColumn
-        from rich.progress import Progress as Bars
+        from rich.live import Live
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+        from rich.table import Column
+
+        console = Console(file=self._stream)
+        bar = BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4))
+        self._bar = Bar(TextColumn("{task.description}"), bar, TextColumn("{task.fields[said]}"), expand=True)
+        self._whole = self._bar.add_task(self._title, total=max(progress.rows_total, 1), said="")
+        self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=10, transient=True)
+        self._live.start()
+
+    def _drawn(self) -> RenderableType:
+        from rich.console import Group
         from rich.text import Text
 
-        class WholeBar(BarColumn):
-            """No bar for the lines of workers."""
-
-            def __call__(self, task: Task) -> RenderableType:
-                return Text("") if "is_line" in task.fields else super().__call__(task)
-
-        columns = (TextColumn("{task.description}"), WholeBar(), TextColumn("{task.fields[said]}"))
-        bars = self._shown = Bars(*columns, console=Console(file=self._stream), transient=True)
-        bars.start()
-        self._whole = bars.add_task(self._title, total=max(progress.rows_total, 1), said="")
-        return bars
+        lines = [Text(line, no_wrap=True, overflow="ellipsis") for line in self._lines]
+        return Group(self._bar.get_renderable(), *lines)
 
     def close(self) -> None:
-        if self._shown is not None:
-            self._shown.stop()
+        if self._live is not None:
+            self._live.stop()
