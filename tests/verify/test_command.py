@@ -19,8 +19,11 @@ from tests.verify.models import MODELS
 def test_the_same_answers(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text(MODELS)
     numbers = pa.array([n if n != 5 else None for n in range(13)] + list(range(20, 37)))
-    pq.write_table(pa.table({"n": numbers, "id": list(range(30))}), tmp_path / "rows.parquet")
-    done = run("verify", "model.py:parity", "rows.parquet", "--map", "number=n", cwd=tmp_path)
+    labels = pa.array(["Even", "Odd"] * 6 + ["Even"] + ["Even", "Odd"] * 8 + ["Even"])
+    pq.write_table(pa.table({"n": numbers, "id": list(range(30)), "label": labels}), tmp_path / "rows.parquet")
+    pq.write_table(pa.table({"prediction": labels}), tmp_path / "before.parquet")
+    known = ("--expect", "label", "--against", "before.parquet")
+    done = run("verify", "model.py:parity", "rows.parquet", "--map", "number=n", *known, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].endswith("over 29 rows of rows.parquet (1 more do not fit and were left out)")
@@ -32,6 +35,7 @@ def test_the_same_answers(tmp_path: Path) -> None:
         "in a batch of 29, shuffled",
         *("HTTP JSON", "HTTP JSON lists", "OIP binary", "HTTP Arrow", "HTTP CSV"),
         *("batch", "batch, parquet", "batch, csv"),
+        *("expected: label", "against before.parquet"),
     ]
     assert lines[-1] == "The answers are the same, byte for byte."
 

@@ -25,13 +25,16 @@ OnStage = Callable[[str], None]
 @dataclass(frozen=True)
 class VerifyOptions:
     """How answers are compared. `limit_rows`: the first rows of the input. `map`: as for batch. `rtol`, `atol`: of
-    floats (None: what is usual for their width). `deadline_s`: how long one request may take."""
+    floats (None: what is usual for their width). `deadline_s`: how long one request may take. `expect`: columns of the
+    answers that are expected, COLUMN or OUTPUT=COLUMN. `against`: other models, URLs, files of predictions."""
 
     limit_rows: int = 1000
     map: dict[str, str] = field(default_factory=dict)
     rtol: float | None = None
     atol: float | None = None
     deadline_s: float = 300.0
+    expect: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("limit_rows", "deadline_s"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twofold._fingerprint import Sources
 from twofold._flavors.loaded import Loaded
 from twofold._signature import Signature
-from twofold._verify.asking import Answer, Row, Subject
+from twofold._verify.asking import Answer, Row
 from twofold._verify.experiments import Cause
 from twofold._verify.judging import Found, Judge
 
@@ -31,6 +31,10 @@ def echo(signature: Signature) -> Model:
 
     loaded = Loaded("echo", answering, "columns", Sources(), "", call=call, call_columns=call)
     return Model(loaded, None, {})
+
+
+Ask = Callable[[Sequence[Row]], list[Answer]]
+"""Asks the model these rows, each in a call of its own."""
 
 
 class Travelled:
@@ -58,12 +62,12 @@ class Travelled:
         there = self.arrived[row] or self.rows[row]
         return tuple(there[at] if at in fields else value for at, value in enumerate(self.rows[row]))
 
-    def explained(self, subject: Subject, judge: Judge, fields: Sequence[int], outputs: set[str]) -> set[str]:
+    def explained(self, ask: Ask, judge: Judge, fields: Sequence[int], outputs: set[str]) -> set[str]:
         """Those of the outputs that a change of these fields alone makes what they are."""
         changed = sorted({row for at in fields for row in self.changed(at)})
         if not changed:
             return set()
-        asked = subject.ask_alone([self.with_only(row, fields) for row in changed])
+        asked = ask([self.with_only(row, fields) for row in changed])
         unlike = judge.found(
             (row, self.answers[row], answer) for row, answer in zip(changed, asked, strict=True)
         ).fields_beyond
@@ -71,17 +75,18 @@ class Travelled:
         return {name for name in outputs if name not in unlike and self.found.fields[name].beyond & seen}
 
 
-def coerced(subject: Subject, judge: Judge, way: Travelled, outputs: set[str]) -> list[Cause]:
+def coerced(ask: Ask, judge: Judge, way: Travelled, outputs: set[str], *, ours: bool = True) -> list[Cause]:
     """Why these outputs differ: the fields whose change on the way explains it, or the place.
 
     One field at a time: the model is asked with this one as it arrived and the others as they were sent. Where its
-    answers are those that came through, that field is the cause.
+    answers are those that came through, that field is the cause. `ours`: it is the same model at the other end, so that
+    what no field explains is the place.
     """
     causes: list[Cause] = []
     left = set(outputs)
     changing = [at for at in range(len(judge.signature.inputs)) if way.changed(at)]
     for fields in [*([at] for at in changing), changing]:
-        explained = way.explained(subject, judge, fields, left)
+        explained = way.explained(ask, judge, fields, left)
         for at in fields if explained else ():
             row = way.changed(at)[0]
             sent, came = way.rows[row][at], way.with_only(row, [at])[at]
@@ -89,7 +94,7 @@ def coerced(subject: Subject, judge: Judge, way: Travelled, outputs: set[str]) -
             shown = f"row {row}: {sent!r} was sent, {came!r} arrived"
             causes.append(Cause("coercion", tuple(sorted(explained)), shown, name, way.name))
         left -= explained
-    if left:
+    if left and ours:
         example = judge.example(way.found, left, "there", "in a call of its own")
         shown = f"through {way.name} it is asked with the same values, and answers otherwise; {example}"
         causes.append(Cause("place", tuple(sorted(left)), shown, through=way.name))

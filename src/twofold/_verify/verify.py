@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 from twofold._compare.hosting import COMPARE_HOST, hosting
 from twofold._errors import InputError
-from twofold._load.rows import read_rows
+from twofold._load.rows import Rows, read_rows
+from twofold._model import model_ref
 from twofold._options import ServeOptions
 from twofold._signature import Signature
-from twofold._verify.asking import Answer, Here, Row, Subject, hosted
-from twofold._verify.check import VerifyOptions, check
+from twofold._verify.asking import Answer, Here, Hosted, Row, Subject, hosted
+from twofold._verify.check import Checked, Pass, VerifyOptions, check
 from twofold._verify.coercion import Travelled, coerced, echo
 from twofold._verify.doors import Door, ask_through, doors_for
 from twofold._verify.experiments import Cause
 from twofold._verify.judging import Found, Judge
+from twofold._verify.outside import Outside
 from twofold._verify.report import Verification
 from twofold._verify.stored import FORMATS, batch_here, batch_over, write_rows
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from twofold._model import Model
     from twofold._supervisor import Message
 
-__all__ = ["verify", "verify_here"]
+__all__ = ["put_beside", "verify", "verify_here"]
 
 OnStage = Callable[[str], None]
 
@@ -76,6 +78,8 @@ def verify(model: Message, path: str, options: VerifyOptions, on_stage: OnStage 
                 yield explain.stored(suffix), batch_over(model, subject.signature, str(stored_rows), answers, {}, where)
 
         checked = check(subject, rows.typed, judge, ways, explain, on_stage)
+        for outside in _outsides(subject, path, rows, options, on_stage):
+            put_beside(checked, outside, subject, judge, rows.typed)
     return Verification(subject.name, subject.version, path, rows.unfit, judge, checked)
 
 
@@ -96,6 +100,45 @@ def verify_here(model: Model, rows: Sequence[Row], options: VerifyOptions, doors
     with tempfile.TemporaryDirectory(prefix="twofold-verify-") as folder:
         checked = check(subject, rows, judge, ways, _Explain(subject, judge, rows, options, Path(folder), used))
     return Verification(model.name, model.version, "", 0, judge, checked)
+
+
+def _outsides(subject: Hosted, path: str, rows: Rows, options: VerifyOptions, on_stage: OnStage) -> Iterator[Outside]:
+    """The answers from elsewhere that were asked for."""
+    from twofold._batch.formats import find_format
+    from twofold._load.target import is_url
+    from twofold._verify.outside import expected, of_model, of_predictions
+
+    signature, positions, limit = subject.signature, rows.positions, rows.seen
+    if options.expect:
+        yield expected(signature, path, options.expect, positions, limit)
+    for other in options.against:
+        on_stage(f"against {other}")
+        if is_url(other):
+            from twofold._verify.served import of_url
+
+            yield of_url(signature, other, rows.typed, options.deadline_s)
+        elif find_format(other) is not None:
+            yield of_predictions(signature, other, path, positions)
+        else:
+            yield of_model(signature, model_ref(other).to_json(), other, path, options.map, positions, limit)
+
+
+def put_beside(checked: Checked, outside: Outside, subject: Subject, judge: Judge, rows: Sequence[Row]) -> None:
+    """Compare, and look for a field that arrives there as another value."""
+    beside = Judge(outside.signature, judge.tolerance, judge.positions)
+    own = outside.project(checked.reference, judge.signature)
+    answers = [outside.answers[at] for at in range(len(rows))]
+    found = beside.found(zip(range(len(rows)), answers, own, strict=True))
+    checked.passes.append(Pass(outside.name, found))
+    outputs = found.fields_beyond - checked.blamed
+    if not outputs or outside.arrived is None:
+        return
+
+    def ask(some: Sequence[Row]) -> list[Answer]:
+        return outside.project(subject.ask_alone(some), judge.signature)
+
+    way = Travelled(outside.name.removeprefix("against "), found, answers, rows, outside.arrived)
+    checked.causes += coerced(ask, beside, way, outputs, ours=False)
 
 
 class _Explain:
@@ -129,7 +172,7 @@ class _Explain:
             if name == self.stored(suffix):
                 arrived = self._read(self._folder / f"rows.{suffix}")
         way = Travelled(name, found, answers, self._rows, arrived)
-        return coerced(self._subject, self._judge, way, found.fields_beyond - blamed)
+        return coerced(self._subject.ask_alone, self._judge, way, found.fields_beyond - blamed)
 
     def _through(self, door: Door) -> list[Row | None]:
         """The rows as an echo gives them back."""
