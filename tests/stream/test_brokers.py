@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.processes import wait_for
 from tests.stream.brokers import Kafka, Nats
 from twofold._errors import InputError, OutputError, UsageError
 from twofold._stream.memory import MemoryBroker
@@ -113,7 +114,7 @@ def test_lag_is_what_was_not_received(broker: Broker) -> None:
     sink, source = broker.sink("numbers"), broker.source("numbers", "g")
     sink.send(letters(*range(10)))
     read(source, 10, most=10)
-    assert source.lag() == 0
+    wait_for(lambda: source.receive(10, 0.01) and source.lag() == 0)
 
 
 def test_what_comes_does_not_wait_for_more(broker: Broker) -> None:

@@ -8,6 +8,7 @@ id), and any of librdkafka's own names.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KafkaSink", "KafkaSource"]
 
+COMMIT_MS: Final = 100
+LAG_S: Final = 1.0
 CONNECT_S: Final = 15.0
 FLUSH_S: Final = 1.0
 ID_HEADER: Final = "twofold-id"
@@ -45,6 +48,13 @@ class KafkaSource:
         self._topic = place.topic
         self._paused = False
         self._next: dict[int, int] = {}
+        self._done: deque[Mark] = deque()
+        self._lag: int | None = None
+        self._lag_due = 0.0
+        self.group_metadata: Any = None  # what a transaction says whose offsets it commits
+        self._refused: Any = None
+        known = self._kafka.KafkaError
+        self._refusals = (known.GROUP_AUTHORIZATION_FAILED, known.TOPIC_AUTHORIZATION_FAILED)
         self.before_loss: Callable[[], object] = lambda: None
         self._consumer = _made(
             self._kafka.Consumer,
@@ -52,8 +62,10 @@ class KafkaSource:
             {
                 "group.id": group,
                 "auto.offset.reset": "earliest" if begin == "start" else "latest",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
+                "enable.auto.offset.store": False,  # but by `commit`
+                "enable.auto.commit": True,
+                "auto.commit.interval.ms": COMMIT_MS,
+                "on_commit": self._committed,
                 "fetch.wait.max.ms": 100,  # how long a broker holds an empty answer; it sends at once what comes
             },
         )
@@ -66,6 +78,13 @@ class KafkaSource:
 
     def receive(self, most: int, wait_s: float) -> Taken | None:
         consumer = self._consumer
+        if self._refused is not None:
+            raise InputError(f"the offsets of {self._topic!r} cannot be committed: {self._refused.str()}.")
+        if self._done:
+            self._store()
+        if time.monotonic() > self._lag_due:
+            self._lag_due = time.monotonic() + LAG_S
+            self._count_lag()
         if not most:
             if not self._paused:
                 consumer.pause(consumer.assignment())
@@ -85,6 +104,7 @@ class KafkaSource:
         reached: dict[int, int] = {}
         messages = [message for each in found if (message := self._message(each, reached)) is not None]
         self._next.update(reached)
+        self.group_metadata = consumer.consumer_group_metadata()
         mark = [self._kafka.TopicPartition(self._topic, at, offset) for at, offset in reached.items()]
         return Taken(messages, mark or None)
 
@@ -117,6 +137,7 @@ class KafkaSource:
 
     def _revoked(self, consumer: Any, partitions: Any) -> None:  # noqa: ARG002
         self.before_loss()
+        self._store()
         self._forget(partitions)
 
     def _lost(self, consumer: Any, partitions: Any) -> None:  # noqa: ARG002
@@ -128,33 +149,39 @@ class KafkaSource:
         self._paused = False
 
     def commit(self, mark: Mark) -> None:
-        kafka = self._kafka
-        while True:
-            try:
-                self._consumer.commit(offsets=mark, asynchronous=False)
-                return
-            except kafka.KafkaException as failed:
-                error = failed.args[0]
-                code, known = error.code(), kafka.KafkaError
-                if code in (known.ILLEGAL_GENERATION, known.UNKNOWN_MEMBER_ID, known.REBALANCE_IN_PROGRESS):
-                    return  # the partitions are another member's, who answers these messages again, with the same ids
-                if error.fatal() or not (error.retriable() or code in self._passing() or code == known._TIMED_OUT):  # noqa: SLF001
-                    raise InputError(f"the offsets of {self._topic!r} cannot be committed: {error.str()}.") from failed
-            time.sleep(0.1)
+        self._done.append(mark)
 
-    def group_metadata(self) -> Any:
-        """What a transaction says whose offsets it commits."""
-        return self._consumer.consumer_group_metadata()
+    def _store(self) -> None:
+        """Hand what is committed to librdkafka, which tells the broker within COMMIT_MS, when partitions are given up,
+        and at the end. Only in the thread that polls: to others the consumer is locked nearly all the time."""
+        while self._done:
+            try:
+                self._consumer.store_offsets(offsets=self._done.popleft())
+            except self._kafka.KafkaException as failed:
+                # else the partitions are another member's, who answers these messages again, with the same ids
+                if failed.args[0].code() != self._kafka.KafkaError._STATE:  # noqa: SLF001
+                    raise InputError(
+                        f"the offsets of {self._topic!r} cannot be committed: {failed.args[0].str()}."
+                    ) from failed
+
+    def _committed(self, error: Any, _: Any) -> None:
+        """What became of a commit. Most errors pass: the next commit has these offsets, too."""
+        if error is not None and error.code() in self._refusals:
+            self._refused = error
 
     def lag(self) -> int | None:
+        return self._lag
+
+    def _count_lag(self) -> None:
         waiting = 0
-        for partition, reached in list(self._next.items()):
+        for partition, reached in self._next.items():
             at = self._kafka.TopicPartition(self._topic, partition)
             _, end = self._consumer.get_watermark_offsets(at, cached=True)
             waiting += max(end - reached, 0)
-        return waiting
+        self._lag = waiting
 
     def close(self) -> None:
+        self._store()
         self._consumer.close()
 
 
@@ -193,17 +220,32 @@ class KafkaSink:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
-        while self._producer.flush(FLUSH_S):
-            if self._failed:
-                break
+                except self._kafka.KafkaException as failed:
+                    raise self._not_taken(failed.args[0]) from failed
+        try:
+            while self._producer.flush(FLUSH_S) and not self._stuck():
+                pass
+        except (self._kafka.KafkaException, SystemError) as failed:  # a fatal error, which the deliveries tell, too
+            if not self._failed:
+                raise self._not_taken(getattr(failed.__cause__ or failed, "args", [None])[0]) from failed
         for error in self._failed:
-            raise OutputError(f"the topic {self._topic!r} did not take an answer: {error.str()}.")
+            if self._transactional:  # which knows why, and will not be committed
+                self._told(self._producer.commit_transaction, CONNECT_S)
+            raise self._not_taken(error)
         if self._transactional:
             if commits:
                 assert isinstance(source, KafkaSource)
-                self._told(self._producer.send_offsets_to_transaction, mark, source.group_metadata(), CONNECT_S)
+                self._told(self._producer.send_offsets_to_transaction, mark, source.group_metadata, CONNECT_S)
             self._told(self._producer.commit_transaction, CONNECT_S)
         return commits
+
+    def _stuck(self) -> bool:
+        """A delivery has failed: the others need not be waited for."""
+        return bool(self._failed)
+
+    def _not_taken(self, error: Any) -> OutputError:
+        words = error.str() if isinstance(error, self._kafka.KafkaError) else error
+        return OutputError(f"the topic {self._topic!r} did not take an answer: {words}.")
 
     def _report(self, error: Any, _: Any) -> None:
         if error is not None:
@@ -235,7 +277,8 @@ def _made(kind: Any, place: Place, settings: dict[str, Any]) -> Any:
     import logging
 
     kafka = _client()
-    given = {"bootstrap.servers": place.servers, **settings}
+    # errors show where they matter; without a function of ours fatal ones would be raised inside others
+    given = {"bootstrap.servers": place.servers, "error_cb": lambda _: None, **settings}
     path = place.take("config")
     if path is not None:
         given |= _from_file(path, place)
