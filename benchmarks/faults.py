@@ -2,6 +2,8 @@
 
     python -m benchmarks.faults [--kills 1000] [--seed N] [--output out.parquet|out.csv|out/]
 
+writes benchmarks/results/faults.json, which docs/reliability.md shows.
+
 Each blow is a SIGKILL of the command or of one of its workers (as the OOM killer does), or a stop of one of them for
 a while (SIGSTOP, SIGCONT). After each: what is visible is nothing or all; no worker is left without its command. When a
 run ends, its output and its quarantine are compared, byte for byte, with those of a run that nobody disturbed. The
@@ -24,6 +26,8 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from benchmarks.results import Results
 
 __all__ = ["Job", "Track", "batter"]
 
@@ -50,6 +54,23 @@ IN_FLIGHT = 2 * WORKERS * SPLIT_ROWS
 STOPPED_S = 0.3
 BLOWS = ("kill command", "kill worker", "stop command", "stop worker")
 WEIGHTS = (5, 3, 1, 1)
+WORDS = (
+    "the command killed (SIGKILL)",
+    "a worker killed (SIGKILL)",
+    "the command stopped for a while (SIGSTOP)",
+    "a worker stopped for a while (SIGSTOP)",
+)
+WRONG = {
+    "output or quarantine other than undisturbed, in any byte": "another output or quarantine",
+    "something partial visible": "something partial",
+    "a worker left without its command": "outlived its command",
+    "ended otherwise than done": "exit code",
+    "more computed again than was in flight, and 1 %": "computed again after",
+}
+"""What must not be -> the word for it in a track's problems."""
+OUTPUTS = ("out.parquet", "out.csv", "out/")
+FULL = 100
+"""With fewer blows it is a look at whether it works."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +134,15 @@ class Track:
     repeated_rows: int = 0
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def repeated_a_kill(self) -> float:
+        """Rows computed again, for each kill."""
+        return self.repeated_rows / max(1, self.blows["kill command"] + self.blows["kill worker"])
+
     def __str__(self) -> str:
         blows = ", ".join(f"{self.blows[blow]} x {blow}" for blow in BLOWS)
         said = "\n".join(self.problems) or "every output and quarantine as that of an undisturbed run, byte for byte"
-        kills = max(1, self.blows["kill command"] + self.blows["kill worker"])
-        return f"{blows}\n{self.runs} runs ended; {self.repeated_rows / kills:.0f} rows repeated a kill\n{said}"
+        return f"{blows}\n{self.runs} runs ended; {self.repeated_a_kill:.0f} rows repeated a kill\n{said}"
 
 
 def batter(job: Job, kills: int, seed: int) -> Track:
@@ -209,17 +234,38 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
+def keep(results: Results, tracks: dict[str, Track]) -> None:
+    """The track record: a column for each kind of output."""
+
+    def add(what: str, counts: dict[str, float]) -> None:
+        results.add("killed, and started again", what, "", {name: [count] for name, count in counts.items()})
+
+    for blow, what in zip(BLOWS, WORDS, strict=True):
+        add(what, {name: track.blows[blow] for name, track in tracks.items()})
+    add("runs that ended", {name: track.runs for name, track in tracks.items()})
+    for what, sign in WRONG.items():
+        add(what, {name: sum(sign in problem for problem in track.problems) for name, track in tracks.items()})
+    add("rows computed again, for each kill", {name: track.repeated_a_kill for name, track in tracks.items()})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--kills", type=int, default=1000, help="blows, for each output")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--output", default="out.parquet")
+    parser.add_argument("--output", action="append", help="may be repeated; all three kinds, where it is not given")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="twofold-faults-") as folder:
-        track = batter(Job(Path(folder), given.output, 3000).prepare(), given.kills, given.seed)
-    print(track)
-    sys.exit(1 if track.problems else 0)
+    began, tracks = time.monotonic(), {}
+    results = Results.begin("faults", 1, quick=given.kills < FULL)
+    for name in given.output or OUTPUTS:
+        with tempfile.TemporaryDirectory(prefix="twofold-faults-") as folder:
+            tracks[name] = batter(Job(Path(folder), name, 3000).prepare(), given.kills, given.seed)
+        print(f"{name}: {tracks[name]}", flush=True)
+    keep(results, tracks)
+    if not given.output:
+        results.notes.append(f"Seed {given.seed}; runs of 3,000 rows in 60 splits, two workers.")
+        results.save(time.monotonic() - began)
+    sys.exit(1 if any(track.problems for track in tracks.values()) else 0)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.machine import Machine
 from benchmarks.results import FOLDER, OURS, Measure, Results, goal_text, load, shown
 
-__all__ = ["breakdown", "figures", "headlines", "scale"]
+__all__ = ["breakdown", "faults", "figures", "headlines", "scale"]
 
 NAMES = ("realtime", "protocols", "peers", "heavy", "bulk", "batch", "overload", "slowloris", "isolation", "restarts",
          "fuzz", "loadgen")  # fmt: skip
@@ -112,6 +112,14 @@ def breakdown() -> str:
     """Where time and memory go, for docs/architecture.md."""
     results = load("breakdown")
     return "\n".join([*_tables(results), _machine(results)])
+
+
+def faults() -> str:
+    """The track record, for docs/reliability.md."""
+    if not (FOLDER / "faults.json").exists():
+        return "No record has been kept yet."
+    results = load("faults")
+    return "\n".join([*_tables(results), *(f"{note}\n" for note in results.notes), _machine(results)])
 
 
 def scale() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import twofold
-from benchmarks.page import breakdown, figures, headlines, scale
+from benchmarks.page import breakdown, faults, figures, headlines, scale
 from twofold import _errors
 from twofold import _options as _options_of_calls
 from twofold._cli.app import COMMANDS
@@ -259,6 +259,7 @@ REFERENCES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "compare-settings": options("compare"),
     "errors": errors,
+    "faults": faults,
     "figures": figures,
     "headers": headers,
     "headlines": headlines,
