@@ -18,6 +18,7 @@ SOURCE = ROOT / "src" / "twofold"
 HOMES = {
     "click": ("_cli",),
     "confluent_kafka": ("_stream.kafka",),
+    "cronsim": ("_jobs.times",),
     "google": ("_realtime.grpc",),
     "httptools": ("_realtime", "_load", "_wire"),
     "obstore": ("_batch",),

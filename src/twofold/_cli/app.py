@@ -30,6 +30,7 @@ COMMANDS = {
     "batch": "Run a model over stored data.",
     "runs": "List batch runs, and show what one did.",
     "stream": "Answer messages: Kafka, NATS, or lines of a pipe.",
+    "jobs": "Run batch jobs on schedules and triggers.",
     "compare": "Run both modes over the same rows, side by side.",
     "verify": "Ask the same rows in every way; exit 4 if answers differ.",
     "advise": "Say which mode a job should use, and what it costs.",

@@ -11,7 +11,7 @@ from pathlib import Path
 from twofold._batch.sinks import writing
 from twofold._errors import UsageError
 
-__all__ = ["LOCK", "holder_of", "locked"]
+__all__ = ["LOCK", "holder_of", "locked", "try_lock"]
 
 LOCK = "lock"
 DYING_S = 10.0
@@ -41,7 +41,7 @@ def holder_of(state: Path) -> int | None:
     except OSError:
         return None
     try:
-        if _try_lock(descriptor, shared=True):
+        if try_lock(descriptor, shared=True):
             return None
         pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
         return int(pid) if pid.isdigit() else 0
@@ -55,7 +55,7 @@ def _lock(state: Path, shown: str) -> int:
     while True:
         state.mkdir(exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        if not _try_lock(descriptor):
+        if not try_lock(descriptor):
             pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
             os.close(descriptor)
             if time.monotonic() < until and pid.isdigit() and not _lives(int(pid)):
@@ -111,7 +111,7 @@ def _holders(path: Path) -> list[int]:
     return sorted(found - {os.getpid()})
 
 
-def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     if os.name == "nt":
         import msvcrt
 
