@@ -1,6 +1,7 @@
 """Every code block of the README and of docs/ runs, in order, one folder a page.
 
     ```python        first line `# name.py`: written to that file; otherwise run as a script
+    ```toml          first line `# name.toml`: written to that file
     ```pycon         a Python session: what it prints must match
     ```console       lines that begin with `$ ` are run by a shell, what follows is what they print;
                      one that ends in `&` keeps running
@@ -80,7 +81,7 @@ class Session:
                 self.command(command, expected, figures="figures" in words)
         elif language == "pycon":
             self.python_session(block)
-        elif language == "python" and re.fullmatch(r"# [\w/]+\.py", first):
+        elif language in ("python", "toml") and re.fullmatch(r"# [\w/]+\.(py|toml)", first):
             target = self.folder / first[2:]
             target.parent.mkdir(exist_ok=True)
             target.write_text(block.text)

@@ -18,6 +18,7 @@ def test_the_public_names() -> None:
     assert twofold.__all__ == [
         "BadRow",
         "BatchReport",
+        "Job",
         "Model",
         "RequestFailed",
         "RowsDoNotFit",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from twofold._client import connect
     from twofold._compare.api import compare
     from twofold._errors import BadRow, RequestFailed, RowsDoNotFit, TwofoldError
+    from twofold._jobs.job import Job
     from twofold._model import Model, load
     from twofold._realtime.api import serve
     from twofold._reference import artifact, model
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BadRow",
     "BatchReport",
+    "Job",
     "Model",
     "RequestFailed",
     "RowsDoNotFit",
@@ -41,6 +43,7 @@ __all__ = [
 _HOMES = {
     "BadRow": "twofold._errors",
     "BatchReport": "twofold._batch.report",
+    "Job": "twofold._jobs.job",
     "Model": "twofold._model",
     "RequestFailed": "twofold._errors",
     "RowsDoNotFit": "twofold._errors",

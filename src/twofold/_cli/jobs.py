@@ -6,14 +6,13 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from twofold._cli.base import Command, at_least, json_option, option, subcommand
+from twofold._cli.base import at_least, json_option, option, subcommand, subgroup
 
 if TYPE_CHECKING:
     from twofold._jobs.store import Firing
@@ -26,40 +25,9 @@ file_option = option(
 now_option = option("--now", "anytime", is_flag=True, help="Also while the job's window is closed.")
 
 
-class Group(click.Group):
-    """Its commands stand in the order in which they were declared; a wrong name is told the right ones."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            raise click.UsageError(f"There is no command 'jobs {args[0]}'. There are {', '.join(self.commands)}.", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group("jobs", cls=Group)
-def command() -> None:
-    """Batch runs and commands that start by themselves: on a schedule, when files arrive, one after the other.
-
-    A job file says what to run and when; `jobs up` runs it. Each firing runs exactly once, whatever is restarted.
-    """
-
-
-def _declare(name: str, examples: str) -> Callable[[Callable[..., Any]], Command]:
-    def declare(function: Callable[..., Any]) -> Command:
-        declared = subcommand(name, examples=examples, group="jobs")(function)
-        command.add_command(declared)
-        return declared
-
-    return declare
-
-
-@_declare(
-    "check",
-    """
+@subcommand(
+    "jobs check",
+    examples="""
 Examples:
   twofold jobs check jobs.toml
 
@@ -89,9 +57,9 @@ def check(file: str, as_json: bool) -> int:
     return 0
 
 
-@_declare(
-    "up",
-    """
+@subcommand(
+    "jobs up",
+    examples="""
 Examples:
   twofold jobs up jobs.toml
 
@@ -127,9 +95,9 @@ def up(file: str) -> int:
     return 130 if told and told[0] == signal.SIGINT else 0
 
 
-@_declare(
-    "run",
-    """
+@subcommand(
+    "jobs run",
+    examples="""
 Examples:
   twofold jobs run nightly
   twofold jobs run nightly --time 2026-11-23T02:30      the firing of that time, again
@@ -160,9 +128,9 @@ def run(name: str, file: str, at: str | None, arrived: str | None, anytime: bool
         return _shown(attend(jobs, store, ask(store, job, moment, path, anytime=anytime), _say), as_json)
 
 
-@_declare(
-    "backfill",
-    """
+@subcommand(
+    "jobs backfill",
+    examples="""
 Examples:
   twofold jobs backfill nightly --from 2026-11-01 --to 2026-11-08
 
@@ -196,9 +164,9 @@ def backfill(name: str, since: str, until: str, file: str, anytime: bool, as_jso
         return _shown(attend(jobs, store, ids, _say), as_json)
 
 
-@_declare(
-    "status",
-    """
+@subcommand(
+    "jobs status",
+    examples="""
 Examples:
   twofold jobs status
   twofold jobs status nightly --json
@@ -252,9 +220,9 @@ def _status_lines(one: dict[str, Any]) -> list[str]:
     return lines
 
 
-@_declare(
-    "history",
-    """
+@subcommand(
+    "jobs history",
+    examples="""
 Examples:
   twofold jobs history nightly
   twofold jobs history nightly --limit 100 --json
@@ -284,7 +252,7 @@ def history(name: str, file: str, limit: int, as_json: bool) -> int:
     return 0
 
 
-@_declare("pause", "\nExamples:\n  twofold jobs pause nightly\n")
+@subcommand("jobs pause", examples="\nExamples:\n  twofold jobs pause nightly\n")
 @click.argument("name", metavar="NAME")
 @file_option
 def pause(name: str, file: str) -> int:
@@ -292,7 +260,7 @@ def pause(name: str, file: str) -> int:
     return _paused(name, file, True)
 
 
-@_declare("resume", "\nExamples:\n  twofold jobs resume nightly\n")
+@subcommand("jobs resume", examples="\nExamples:\n  twofold jobs resume nightly\n")
 @click.argument("name", metavar="NAME")
 @file_option
 def resume(name: str, file: str) -> int:
@@ -313,7 +281,7 @@ def _paused(name: str, file: str, paused: bool) -> int:
     return 0
 
 
-@_declare("cancel", "\nExamples:\n  twofold jobs cancel nightly\n")
+@subcommand("jobs cancel", examples="\nExamples:\n  twofold jobs cancel nightly\n")
 @click.argument("name", metavar="NAME")
 @file_option
 def cancel(name: str, file: str) -> int:
@@ -328,6 +296,26 @@ def cancel(name: str, file: str) -> int:
         n_waiting, n_running = end(jobs, store, job)
     click.echo(f"{name}: {n_running} running and {n_waiting} waiting cancelled", err=True)
     return 0
+
+
+@subgroup(
+    "jobs",
+    examples="""
+Examples:
+  twofold jobs check jobs.toml
+  twofold jobs up jobs.toml
+  twofold jobs status
+  twofold jobs run nightly --file jobs.toml
+
+The page "Jobs" of the documentation has all fields of a job file.
+""",
+    commands=[check, up, run, backfill, status, history, pause, resume, cancel],
+)
+def command() -> None:
+    """Batch runs and commands that start by themselves: on a schedule, when files arrive, one after the other.
+
+    A job file says what to run and when; `jobs up` runs it. Each firing runs exactly once, whatever is restarted.
+    """
 
 
 def _shown(ended: list[Firing], as_json: bool) -> int:

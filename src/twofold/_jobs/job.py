@@ -89,9 +89,9 @@ class Job:
 
 def spec_of(given: Mapping[str, Any]) -> JobSpec:
     """The job of these fields. Raises Wrong for the first one that is not right."""
-    for name in given:
-        if name not in FIELDS:
-            raise Wrong(name, f"there is no such field. {did_you_mean(name, FIELDS, 'The fields are')}")
+    for field_name in given:
+        if field_name not in FIELDS:
+            raise Wrong(field_name, f"there is no such field. {did_you_mean(field_name, FIELDS, 'The fields are')}")
     name = given.get("name")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise Wrong("name", f"{name!r} is no name. A job has one, of letters, digits, _, - and .")
