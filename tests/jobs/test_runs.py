@@ -124,7 +124,8 @@ def test_two_schedulers_that_are_killed_run_each_firing_once(tmp_path: Path) -> 
         "max_runs = 8\n"
         + "".join(
             f'[[job]]\nname = "j{n}"\nevery = "1s"\nmissed = "all"\n'
-            f'run = ["sh", "-c", "echo j{n} {{time}} begin >> log; sleep 0.1; echo j{n} {{time}} end >> log"]\n'
+            f'run = ["sh", "-c", "trap : TERM; echo j{n} {{time}} begin >> log; sleep 0.1;'
+            f' echo j{n} {{time}} end >> log"]\n'
             for n in range(3)
         )
     )
@@ -139,7 +140,8 @@ def test_two_schedulers_that_are_killed_run_each_firing_once(tmp_path: Path) -> 
     time.sleep(1)
     for scheduler in schedulers:
         scheduler.terminate()
-    assert [scheduler.wait(timeout=40) for scheduler in schedulers] == [0, 0]
+    ended = [scheduler.wait(timeout=40) for scheduler in schedulers]
+    assert ended == [0, 0], (tmp_path / "up.log").read_text()
     lines = Counter((tmp_path / "log").read_text().splitlines())
     for n in range(3):
         firings = history(tmp_path, f"j{n}")
@@ -147,6 +149,5 @@ def test_two_schedulers_that_are_killed_run_each_firing_once(tmp_path: Path) -> 
         assert [(b - a) % 60 for a, b in pairwise(times)] == [1] * (len(times) - 1)
         for one in firings:
             moment = one["time"].replace("Z", "+00:00")
-            assert lines[f"j{n} {moment} end"] == (one["state"] == "done"), one
-            if one["state"] == "done" and one["attempts"] == 1:
-                assert lines[f"j{n} {moment} begin"] == 1
+            n_ends = lines[f"j{n} {moment} end"]
+            assert n_ends in {"done": (1,), "waiting": (0,), "running": (0, 1)}[one["state"]], one

@@ -135,7 +135,7 @@ def _command(words: list[str], lock: int) -> RunExit:
 
     signal.signal(signal.SIGTERM, stop)
     code = process.wait()
-    if stopped.is_set():
+    if stopped.is_set() and code != 0:
         return RunExit(143, "it was stopped")
     return RunExit(code, "" if code == 0 else f"exit code {code}" if code > 0 else f"killed by signal {-code}")
 

@@ -72,7 +72,10 @@ class Run:
 
     def is_held(self) -> bool:
         """Some process attends it now."""
-        descriptor = self.hold()
+        try:
+            descriptor = self.hold()
+        except FileNotFoundError:  # it was claimed, and has no folder yet
+            return False
         if descriptor is None:
             return True
         os.close(descriptor)

@@ -191,11 +191,13 @@ class Scheduler:
             if how is None:
                 running.append(firing)
                 continue
-            self._processes.pop(firing.run, None)
             self._unattended.pop(firing.run, None)
             values, followers, words = after_exit(firing, how, self._file.jobs, now)
             if self._store.settle(firing, values, followers):
                 self._say(f"{firing.job}: run {firing.run} {words}")
+        for name in self._processes.keys() - {firing.run for firing in running}:  # another scheduler settled it
+            if self._processes[name].poll() is not None:
+                del self._processes[name]
         return running
 
     def _is_lost(self, firing: Firing, run: Run) -> bool:
