@@ -13,12 +13,12 @@ from tests.cli.commands import twofold
 from tests.processes import wait_for
 
 
-def up(folder: Path, file: str = "jobs.toml") -> subprocess.Popen[bytes]:
-    """`twofold jobs up` in a process of its own; its log goes to up.log."""
+def up(folder: Path, file: str = "jobs.toml", log: str = "up.log") -> subprocess.Popen[bytes]:
+    """`twofold jobs up` in a process of its own; what it prints goes to `log`."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("TWOFOLD")}
-    with (folder / "up.log").open("ab") as log:
+    with (folder / log).open("ab") as stream:
         return subprocess.Popen(
-            [sys.executable, "-m", "twofold", "jobs", "up", file], cwd=folder, env=clean, stdout=log, stderr=log
+            [sys.executable, "-m", "twofold", "jobs", "up", file], cwd=folder, env=clean, stdout=stream, stderr=stream
         )
 
 

@@ -130,18 +130,19 @@ def test_two_schedulers_that_are_killed_run_each_firing_once(tmp_path: Path) -> 
         )
     )
     rng = random.Random(8)
-    schedulers = [up(tmp_path), up(tmp_path)]
-    for _ in range(8):
+    schedulers = [up(tmp_path, log=f"up-{n}.log") for n in range(2)]
+    for n in range(2, 10):
         time.sleep(rng.uniform(0.1, 1.2))
         index = rng.randrange(2)
         schedulers[index].kill()
         schedulers[index].wait()
-        schedulers[index] = up(tmp_path)
+        schedulers[index] = up(tmp_path, log=f"up-{n}.log")
     time.sleep(1)
+    wait_for(lambda: "3 jobs of" in (tmp_path / "up-9.log").read_text())  # it has begun
     for scheduler in schedulers:
         scheduler.terminate()
     ended = [scheduler.wait(timeout=40) for scheduler in schedulers]
-    assert ended == [0, 0], (tmp_path / "up.log").read_text()
+    assert ended == [0, 0], [log.read_text() for log in tmp_path.glob("up-*.log")]
     lines = Counter((tmp_path / "log").read_text().splitlines())
     for n in range(3):
         firings = history(tmp_path, f"j{n}")
