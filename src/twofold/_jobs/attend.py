@@ -6,6 +6,7 @@ Killed, it writes nothing: the run is then started again, and a batch run goes o
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ PROGRESS_S = 0.5
 CALM_S = 0.2
 GRACE_S = 30.0
 HOLD_TRIES, HOLD_AGAIN_S = 10, 0.02
+STOPPED = "it was stopped"
 NICE = {"low": 10, "idle": 19}
 
 
@@ -41,7 +43,7 @@ def main(folder: Path) -> int:
     os.chdir(task["folder"])
     os.environ.update(task["environment"])
     _calm(task["priority"])
-    how = _command(task["command"], lock) if "command" in task else _batch(task, run)
+    how = _command(task["command"], lock, run) if "command" in task else _batch(task, run)
     run.ended(how)
     return how.code
 
@@ -115,42 +117,56 @@ def _told(run: Run) -> Callable[[Any], None]:
     return told
 
 
-def _command(words: list[str], lock: int) -> RunExit:
+def _command(words: list[str], lock: int, run: Run) -> RunExit:
     """A command, in a session of its own; it holds the lock as well, and is killed when this process is."""
     stopped = threading.Event()
-    try:
-        process = subprocess.Popen(
-            words, pass_fds=(lock,), start_new_session=True, preexec_fn=_die_with_parent if LINUX else None
-        )
-    except OSError as error:
-        return _said(RunExit(127, f"{words[0]!r} cannot be started: {(error.strerror or str(error)).lower()}."))
+    started: list[subprocess.Popen[bytes]] = []
 
     def stop(_: int, __: FrameType | None) -> None:
-        if not stopped.is_set():
-            stopped.set()
+        stopped.set()
+        for process in started:
             _signal_group(process, signal.SIGTERM)
             timer = threading.Timer(GRACE_S, _signal_group, (process, signal.SIGKILL))
             timer.daemon = True
             timer.start()
 
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, stop)  # before there is something to stop: nothing is left running
+    here, libc = os.getpid(), ctypes.CDLL(None) if LINUX else None
+    try:
+        process = subprocess.Popen(
+            words,
+            pass_fds=(lock,),
+            start_new_session=True,
+            preexec_fn=None if libc is None else lambda: _die_with(here, libc),
+        )
+    except OSError as error:
+        return _said(RunExit(127, f"{words[0]!r} cannot be started: {(error.strerror or str(error)).lower()}."))
+    started.append(process)
+    if stopped.is_set():
+        stop(signal.SIGTERM, None)
     code = process.wait()
     if stopped.is_set() and code != 0:
-        return RunExit(143, "it was stopped")
-    return RunExit(code, "" if code == 0 else f"exit code {code}" if code > 0 else f"killed by signal {-code}")
+        return RunExit(143, STOPPED)
+    if code == 0:
+        return RunExit(0)
+    how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
+    last = run.last_line()
+    return RunExit(code, f"{how}: {last}" if last else how)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
 
 
-def _die_with_parent() -> None:
-    import ctypes
-
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def _die_with(parent: int, libc: ctypes.CDLL) -> None:
+    """In the child: be killed when this parent ends."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _calm(priority: str) -> None:

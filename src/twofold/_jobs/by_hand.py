@@ -14,7 +14,7 @@ from twofold._jobs.job import JobSpec
 from twofold._jobs.job_file import JobFile
 from twofold._jobs.runs import Run
 from twofold._jobs.scheduler import Scheduler, runs_folder
-from twofold._jobs.store import Firing, NewFiring, Store
+from twofold._jobs.store import OPEN, Firing, NewFiring, Store
 from twofold._jobs.times import between
 
 __all__ = ["ask", "attend", "backfill", "cancel", "moment_of"]
@@ -68,14 +68,22 @@ def _written(store: Store, job: JobSpec, new: Sequence[NewFiring], *, every_stat
 
 
 def _open(store: Store, job: JobSpec, keys: Sequence[str]) -> list[Firing]:
-    return [firing for firing in store.by_key(job.name, keys) if firing.state in ("waiting", "running")]
+    return [firing for firing in store.by_key(job.name, keys) if firing.state in OPEN]
 
 
 def attend(file: JobFile, store: Store, ids: Sequence[int], say: Callable[[str], None]) -> list[Firing]:
-    """Run these firings here, or wait while another scheduler does; gives how they ended. SIGTERM and Ctrl-C hold them,
-    with exit code 143 and 130."""
+    """Run these firings here, and those that come after them, or wait while another scheduler does; gives how they
+    ended. SIGTERM and Ctrl-C hold them, with exit code 143 and 130."""
+    ids = list(ids)
     scheduler = Scheduler(file, store, say=say, only=ids)
     ended: list[int] = []
+
+    def all_ended() -> bool:
+        if any(firing.state in OPEN for firing in _all(store, ids)):
+            return False
+        more = [firing.id for firing in store.after(ids) if firing.id not in ids and firing.state in OPEN]
+        ids.extend(more)
+        return not more
 
     def stop(number: int, _: object) -> None:
         ended.append(number)
@@ -83,7 +91,7 @@ def attend(file: JobFile, store: Store, ids: Sequence[int], say: Callable[[str],
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        scheduler.run(until=lambda: all(f.state not in ("waiting", "running") for f in _all(store, ids)))
+        scheduler.run(until=all_ended)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -24,9 +24,11 @@ from typing import Any
 
 from twofold._batch.durable import write_whole
 from twofold._batch.stores.locks import try_lock
+from twofold._errors import shorten
 
 __all__ = ["ALREADY", "LOST", "Run", "RunExit"]
 
+LAST_BYTES, LAST_CHARACTERS = 4096, 300
 LOST = -9
 ALREADY = 75
 """The exit code of an attending process that found the run taken, or over."""
@@ -133,6 +135,13 @@ class Run:
         temporary = self.folder / "progress.tmp"
         temporary.write_text(json.dumps(progress))
         temporary.replace(self.folder / "progress.json")
+
+    def last_line(self) -> str:
+        """The last thing that the run printed, shortened."""
+        with open(self.folder / "log", "rb") as log:  # noqa: PTH123
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_BYTES))
+            lines = log.read().decode("utf-8", "replace").split("\n")
+        return shorten(next((line.strip() for line in reversed(lines) if line.strip()), ""), LAST_CHARACTERS)
 
     def _write(self, name: str, values: dict[str, Any]) -> None:
         write_whole(self.folder / name, json.dumps(values).encode(), self.folder / f"{name}.{os.getpid()}.tmp")

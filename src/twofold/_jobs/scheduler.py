@@ -40,7 +40,7 @@ def runs_folder(state: Path) -> Path:
 
 
 class Scheduler:
-    """`only`: nothing is planned, and only these firings are started: for runs by hand."""
+    """`only`: nothing is planned, and only these firings (the list may grow) are started: for runs by hand."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Scheduler:
         self._store = store
         self._clock = clock or Clock()
         self._say = say
-        self._only = None if only is None else list(only)
+        self._only = only
         self._folder = runs_folder(file.state)
         self._wake = threading.Event()
         self._stop = False

@@ -326,6 +326,11 @@ class Store:
     def by_key(self, job: str, keys: Sequence[str]) -> list[Firing]:
         return self._select(f"WHERE job = ? AND key IN ({_marks(keys)}) ORDER BY id", job, *keys)
 
+    def after(self, ids: Sequence[int]) -> list[Firing]:
+        """The firings that came after one of these, or of jobs that wait for the same."""
+        keys = f"SELECT key FROM firings WHERE id IN ({_marks(ids)})"
+        return self._select(f"WHERE cause = 'after' AND key IN ({keys}) ORDER BY id", *ids)
+
     def history(self, job: str, most: int) -> list[Firing]:
         """The latest firings, the newest first."""
         return self._select("WHERE job = ? ORDER BY time DESC, id DESC LIMIT ?", job, most)
