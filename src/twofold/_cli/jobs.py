@@ -335,7 +335,7 @@ def _shown(ended: list[Firing], as_json: bool) -> int:
 
 def _line(one: dict[str, Any]) -> str:
     why = f": {one['reason']}" if one["reason"] else ""
-    code = f" (exit code {one['exit_code']})" if one["exit_code"] else ""
+    code = f" (exit code {one['exit_code']})" if one["exit_code"] and "exit code" not in one["reason"] else ""
     log = f"  {one['log']}" if one["log"] else ""
     return f"{one['time']}  {one['file'] or one['cause']}  {one['state']}{code}{why}{log}"
 
