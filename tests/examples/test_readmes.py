@@ -23,6 +23,8 @@ HEAVY = [page for page in READMES if is_heavy(page)]
 
 
 def copied(page: Path, folder: Path) -> Path:
+    if "../fraud/fraud.onnx" in page.read_text():  # the model is its neighbour's
+        shutil.copytree(EXAMPLES / "fraud", folder / "fraud", ignore=MADE)
     return shutil.copytree(page.parent, folder / page.parent.name, ignore=MADE)
 
 
