@@ -8,7 +8,7 @@ from benchmarks.results import FOLDER, OURS, Measure, Results, goal_text, load, 
 __all__ = ["breakdown", "faults", "figures", "headlines", "scale"]
 
 NAMES = ("realtime", "protocols", "peers", "heavy", "bulk", "batch", "overload", "slowloris", "isolation", "restarts",
-         "fuzz", "loadgen")  # fmt: skip
+         "jobs", "fuzz", "loadgen")  # fmt: skip
 TEXTS = {
     "realtime": """## Real time
 Each server answers the same requests of one row over HTTP on this machine. *By hand* is the least server that gives the
@@ -60,6 +60,10 @@ up and deadlines that pass (`benchmarks/isolation.py`).
     "restarts": """## Restarts under load
 The processes of a server are replaced again and again (SIGHUP) while busy connections and new ones ask
 (`benchmarks/restarts.py`).
+""",
+    "jobs": """## Jobs
+The scheduler of `twofold jobs up`: idle, when firings fall due, and killed at random moments beside another one on the same
+state (`benchmarks/jobs.py`). A command begins in a process of its own, whose start is in the time.
 """,
     "fuzz": """## Spoilt requests
 An answer must be one that the OpenAPI document declares, in time, and no failure of the server's

@@ -75,6 +75,8 @@ more = [Job(name=f"job-{n}", run=["echo", "{time}"], after="hourly") for n in ra
     assert found.state == tmp_path / "here.db"
     with pytest.raises(UsageError, match=r"twofold\.Job 'x': every: '1' is no span of time"):
         Job(name="x", run="true", every="1")
+    with pytest.raises(UsageError, match=r"cannot be run: ZeroDivisionError: division by zero"):
+        read(tmp_path, "1 / 0", "jobs.py")
 
 
 BATCH = '[[job]]\nname = "a"\nmodel = "m.py"\ninput = "i.csv"\n'
@@ -106,6 +108,7 @@ BATCH = '[[job]]\nname = "a"\nmodel = "m.py"\ninput = "i.csv"\n'
         (BATCH + 'output = "o.csv"\n\n# b\n' + BATCH + 'output = "p.csv"', "line 9, job 'a': name: there are two"),
         ('[[job]]\nname = "a"\nrun = "x"\nlimit = 5', "line 4, job 'a': limit: it belongs to a batch run"),
         ('[[job]]\nname = "a"\nrun = "x \'"', "line 3, job 'a': run: .*cannot be cut into words"),
+        ('[[job]]\nname = "a"\nrun = "x"\nwatch = "s3://b/in/"', "line 4, job 'a': watch: .*no folder of this machine"),
         ('[[job]]\nname = "a"\nrun = ""', "line 3, job 'a': run: it is empty"),
     ],
 )

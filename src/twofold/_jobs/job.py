@@ -106,7 +106,7 @@ def spec_of(given: Mapping[str, Any]) -> JobSpec:
         command=_command(given),
         zone=zone,
         schedule=_schedule(given, zone),
-        watch=_text(given, "watch") if "watch" in given else None,
+        watch=_watch(given),
         settle_s=seconds_of(given.get("settle", "2s"), "settle"),
         after=tuple(_list(given, "after")),
         windows=_windows(given, zone),
@@ -156,6 +156,15 @@ def _schedule(given: Mapping[str, Any], zone: ZoneInfo) -> Schedule | None:
     if "every" in given:
         return Every(seconds_of(given["every"], "every"))
     return Cron(_text(given, "schedule"), zone) if "schedule" in given else None
+
+
+def _watch(given: Mapping[str, Any]) -> str | None:
+    if "watch" not in given:
+        return None
+    place = _text(given, "watch")
+    if "://" in place:
+        raise Wrong("watch", f"{place!r} is no folder of this machine, nor a glob such as incoming/*.csv.")
+    return place
 
 
 def _windows(given: Mapping[str, Any], zone: ZoneInfo) -> tuple[Window, ...]:

@@ -101,7 +101,15 @@ def _job_file(path: Path, jobs: dict[str, JobSpec], values: dict[str, Any]) -> J
 
 def _from_python(path: Path, text: str) -> JobFile:
     space: dict[str, Any] = {"__name__": path.stem, "__file__": str(path.resolve())}
-    exec(compile(text, str(path), "exec"), space)
+    try:
+        exec(compile(text, str(path), "exec"), space)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"the job file {str(path)!r} cannot be run: {type(error).__name__}: {error}. "
+            "Run again with --traceback to see where."
+        ) from error
     jobs: dict[str, JobSpec] = {}
     for value in space.values():
         for job in value if isinstance(value, list | tuple) else [value]:
