@@ -62,8 +62,8 @@ The processes of a server are replaced again and again (SIGHUP) while busy conne
 (`benchmarks/restarts.py`).
 """,
     "jobs": """## Jobs
-The scheduler of `twofold jobs up`: idle, when firings fall due, and killed at random moments beside another one on the same
-state (`benchmarks/jobs.py`). A command begins in a process of its own, whose start is in the time.
+The scheduler of `twofold jobs up`: idle, when firings fall due, and killed at random moments beside another one
+on the same state (`benchmarks/jobs.py`). A command begins in a process of its own, whose start is in the time.
 """,
     "fuzz": """## Spoilt requests
 An answer must be one that the OpenAPI document declares, in time, and no failure of the server's
