@@ -173,7 +173,7 @@ def report(run: Run, given: str, options: BatchOptions, began: float) -> BatchRe
     if allowed is not None and bad > allowed:
         refuse_too_many(bad, options.max_bad_rows, finished["reasons"], finished["first_errors"])
     seconds = time.monotonic() - began
-    computed = sum(task.n_rows for task in run.tasks) if run.resumed < len(run.tasks) else 0
+    computed = rows_in if run.resumed < len(run.tasks) else 0
     return BatchReport(
         rows_in=rows_in,
         rows_out=finished["rows_out"],
